@@ -1,0 +1,24 @@
+"""The few functions that differ between Keras backends, chosen once.
+
+- `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
+- `no_gradient()`: a scope in which nothing is recorded;
+- `is_concrete(x)`: whether a tensor holds numbers that can be looked at now;
+- `require(condition, message, x)`: `x`, or a run-time error where `condition` is false.
+"""
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    from keras_explain.backend.tensorflow import is_concrete, no_gradient, require, vjp
+elif keras.backend.backend() == "jax":
+    from keras_explain.backend.jax import is_concrete, no_gradient, require, vjp
+elif keras.backend.backend() == "torch":
+    from keras_explain.backend.torch import is_concrete, no_gradient, require, vjp
+else:
+    raise ImportError(
+        "Expected the Keras backend to be tensorflow, jax or torch, received"
+        f" {keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND before"
+        " Keras is imported."
+    )
+
+__all__ = ["is_concrete", "no_gradient", "require", "vjp"]

@@ -1,0 +1,45 @@
+"""PyTorch: gradients by autograd, inside `predict`'s inference mode too."""
+
+import torch
+
+
+def vjp(fn, xs, variables=()):
+    """`fn(xs) -> (y, aux)`. Gives y, aux and `pull(dy)`, the gradients of <y, dy> by `xs`.
+
+    `pull` may be called once. A tensor that y does not depend on gets None. `variables` are
+    those that `fn` reads.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        xs = [(x.clone() if x.is_inference() else x.detach()).requires_grad_() for x in xs]
+        y, aux = fn(xs)
+
+    def pull(dy):
+        if not y.requires_grad:
+            return [None] * len(xs)
+        with torch.enable_grad():  # a sum, because torch.jit cannot trace `grad_outputs`
+            return torch.autograd.grad((y * dy).sum(), xs, allow_unused=True)
+
+    return y.detach(), _detached(aux), pull
+
+
+def no_gradient():
+    """Nothing inside is recorded."""
+    return torch.no_grad()
+
+
+def is_concrete(x):
+    """Whether `x` holds numbers: PyTorch computes eagerly unless it compiles or exports."""
+    return isinstance(x, torch.Tensor) and not torch.compiler.is_compiling()
+
+
+def require(condition, message, x):
+    """`x`, or a ValueError where `condition` is false."""
+    if is_concrete(condition) and not bool(condition):
+        raise ValueError(message)
+    return x
+
+
+def _detached(values):
+    from keras import tree
+
+    return tree.map_structure(lambda t: t.detach(), values)

@@ -1,0 +1,1 @@
+"""Builders: a `keras.Model` in, an explained `keras.Model` out."""

@@ -1,0 +1,317 @@
+"""What every explainer layer shares: the program, the target, gradients, finishing."""
+
+import keras
+from keras import ops, tree
+
+from keras_explain import backend, targets
+from keras_explain.explainers.explained_model import ExplainedModel
+from keras_explain.program import Program, get_mask, set_mask
+
+NORMALIZE = (None, "max", "range")
+SCORES = ("logit", "probability")
+
+
+class Explainer(keras.layers.Layer):
+    """Abstract layer: model inputs -> {"predictions", "heatmap"}.
+
+    A subclass gives `compute(values, request) -> (heatmaps, predictions)`, where `heatmaps`
+    is a list with one raw map of shape (N, ...) for each of `self.keys`, and ends its
+    `__init__` with `explain_inputs(...)`.
+
+    Args:
+        model: a built `keras.Model`. It is shared, never changed.
+        target: the class or score to explain, see `keras_explain.targets`.
+        output: name or index of the output to explain, for models with several.
+        input: name or index (or a list of them) of the inputs to explain.
+        score: "logit" (before softmax or sigmoid) or "probability".
+        normalize: None (raw numbers), "max" (largest magnitude is 1) or "range" (0 to 1).
+    """
+
+    def __init__(self, model, *, target=None, output=None, input=None, score="logit",
+                 normalize=None, name=None, dtype="float32", trainable=True):
+        super().__init__(name=name, dtype=dtype, autocast=False, trainable=trainable)
+        _check_model(model)
+        _check_choice("score", score, SCORES)
+        _check_choice("normalize", normalize, NORMALIZE)
+        self.model, self.output_choice = model, output
+        self.input_choice = tuple(input) if isinstance(input, list) else input
+        self.score, self.normalize = score, normalize
+        struct, program = Program.trace(model)
+        self.signature = _Plain(struct)
+        answer = _choose(program.outputs, output, "output", model)
+        raw_program, raw, self.activation = program.before_activation(answer)
+        self.classes = targets.class_count(answer.spec, self.activation)
+        self.target = targets.check(target, self.classes)
+        if score == "logit":
+            program, answer = raw_program, raw
+        self.program = program.with_outputs((answer, program.outputs))
+
+    def explain_inputs(self, default):
+        """Settle which inputs get a heatmap: those that the user named, else `default`."""
+        choices = self.input_choice
+        if choices is None:
+            values = default
+        elif isinstance(choices, tuple):
+            values = [_choose(self.signature.value, c, "input", self.model) for c in choices]
+        else:
+            values = [_choose(self.signature.value, choices, "input", self.model)]
+        self.explained = tuple(values)
+        struct = self.signature.value
+        if isinstance(struct, dict):
+            names = {value: name for name, value in struct.items()}
+            self.keys = tuple(names[v] for v in values)
+        else:
+            self.keys = tuple(range(len(values)))
+
+    # In the graph -----------------------------------------------------------------------------
+
+    def __call__(self, *args, **kwargs):
+        kwargs["training"] = False  # for every layer inside, whatever the caller's mode
+        return super().__call__(*args, **kwargs)
+
+    def call(self, inputs, training=False):
+        values, request = self.split_request(inputs)
+        heatmaps, predictions = self.compute(values, request)
+        heatmaps = [_normalized(ops.cast(h, "float32"), self.normalize) for h in heatmaps]
+        return {"predictions": predictions, "heatmap": self.pack(heatmaps)}
+
+    def compute(self, values, request):
+        raise NotImplementedError
+
+    def split_request(self, inputs):
+        """The flat model inputs, and the class wished for per image or None."""
+        if self.target != targets.INPUT:
+            return tree.flatten(inputs), None
+        if isinstance(inputs, dict):
+            request = inputs["target"]
+            values = tree.flatten({k: v for k, v in inputs.items() if k != "target"})
+        else:
+            *values, request = tree.flatten(inputs)
+        allowed = ops.logical_and(request >= targets.TOP_CLASS, request < self.classes)
+        message = (f"Expected every target from -1 (top class) to {self.classes - 1}, received a"
+                   " class out of range.")
+        return values, backend.require(ops.all(allowed), message, request)
+
+    def pack(self, heatmaps):
+        """One heatmap alone; several as a dict or list under `self.keys`."""
+        if len(heatmaps) == 1:
+            return heatmaps[0]
+        if isinstance(self.keys[0], str):
+            return dict(zip(self.keys, heatmaps, strict=True))
+        return heatmaps
+
+    def scores(self, raw, predictions):
+        """What `choose` chooses from: (N, classes), or (N, 1) for a callable target."""
+        if callable(self.target):
+            score = ops.cast(self.target(predictions), "float32")
+            if len(score.shape) != 1:
+                raise ValueError(
+                    "Expected the callable `target` to return one score per image, shape (N,),"
+                    f" received shape {tuple(score.shape)}. Reduce over the other axes."
+                )
+            return ops.expand_dims(score, -1)
+        return targets.class_scores(raw, self.activation, self.score == "probability")
+
+    def choose(self, scores, request):
+        """The explained class of each image as one-hot float32 rows (N, classes)."""
+        target = request
+        if isinstance(self.target, int):
+            target = self.target
+        elif isinstance(self.target, tuple):
+            count = len(self.target)
+            message = (f"Expected batches of {count} images, one per class in `target`. Use"
+                       ' target="input" to pass classes with each batch.')
+            same = ops.equal(ops.shape(scores)[0], count)
+            target = backend.require(same, message, ops.convert_to_tensor(list(self.target), "int32"))
+        return targets.one_hot(scores, target)
+
+    def gradients(self, values, request, cut):
+        """Differentiate the explained score by the Values `cut`.
+
+        Returns:
+            The tensors at `cut`, their gradients (same shapes), and the predictions.
+        """
+        stem, head = self.program.split(cut)
+        with backend.no_gradient():
+            tensors = stem(values)
+        points, sides = tensors[: len(cut)], tensors[len(cut) :]
+        masks = [get_mask(p) for p in points]
+        points = [_floating(p) for p in points]
+
+        def score(points):
+            for point, mask in zip(points, masks, strict=True):
+                if mask is not None:
+                    set_mask(point, mask)
+            raw, predictions = head([*points, *sides])
+            return self.scores(raw, predictions), predictions
+
+        scores, predictions, pull = backend.vjp(score, points, self.model.variables)
+        grads = pull(self.choose(scores, request))
+        if any(g is None for g in grads):
+            raise ValueError(
+                f"Expected the explained score of {self.model.name!r} to be differentiable with"
+                " respect to its inputs, received a model in which no gradient flows (an"
+                " integer or string operation cuts it). Use `occlusion`, which needs none."
+            )
+        return points, grads, predictions
+
+    # Keras ------------------------------------------------------------------------------------
+
+    def heatmap_shapes(self):
+        """Shapes of the heatmaps without batch: by default, of the explained inputs."""
+        return [tuple(v.spec.shape[a] for a in heatmap_axes(self.program, v))
+                for v in self.explained]
+
+    def build(self, input_shape):
+        self.built = True
+
+    def compute_output_spec(self, inputs, training=False):
+        batch = tree.flatten(inputs)[0].shape[0]
+        _, outputs = self.program.outputs
+        predictions = tree.map_structure(
+            lambda v: keras.KerasTensor((batch, *v.spec.shape[1:]), v.spec.dtype), outputs
+        )
+        heatmaps = [keras.KerasTensor((batch, *s), "float32") for s in self.heatmap_shapes()]
+        return {"predictions": predictions, "heatmap": self.pack(heatmaps)}
+
+    def get_config(self):
+        target = self.target
+        return {
+            **super().get_config(),
+            "model": keras.saving.serialize_keras_object(self.model),
+            "target": keras.saving.serialize_keras_object(target) if callable(target) else target,
+            "output": self.output_choice,
+            "input": list(self.input_choice) if isinstance(self.input_choice, tuple)
+            else self.input_choice,
+            "score": self.score,
+            "normalize": self.normalize,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = {**config, "model": keras.saving.deserialize_keras_object(config["model"])}
+        if isinstance(config["target"], dict):  # a serialised callable
+            config["target"] = keras.saving.deserialize_keras_object(config["target"])
+        return cls(**config)
+
+    def explained_model(self, name=None):
+        """Wrap this layer into the `keras.Model` that users get."""
+        inputs = tree.map_structure(
+            lambda v: keras.Input(batch_shape=v.spec.shape, dtype=v.spec.dtype, name=v.spec.name),
+            self.signature.value,
+        )
+        if self.target == targets.INPUT:
+            request = keras.Input((), dtype="int32", name="target")
+            if isinstance(inputs, dict):
+                inputs = {**inputs, "target": request}
+            else:
+                inputs = [*tree.flatten(inputs), request]
+        return ExplainedModel(inputs, self(inputs), name=name or f"{self.name}_explained")
+
+
+def heatmap_axes(program, value):
+    """The axes of an input that its heatmap keeps: space, time, features; not channels."""
+    rank = len(value.spec.shape)
+    if rank > 3:
+        first = 2 if program.data_format() == "channels_first" else 1
+        return tuple(range(first, first + rank - 2))
+    if rank == 3 and _is_flat_image(program, value):
+        return (1, 2)
+    return tuple(range(1, min(rank, 2)))
+
+
+def channel_axes(program, value, rank):
+    """The axes of a tensor of `rank` at `value` that its heatmap sums up."""
+    kept = heatmap_axes(program, value)
+    return tuple(a for a in range(1, rank) if a not in kept)
+
+
+def _is_flat_image(program, value):
+    """An image without channel axis: its model reshapes it before anything else."""
+    reached = {value}
+    for step in program.steps:
+        if reached.intersection(step.reads):
+            kind = type(step.fn).__name__
+            if kind in ("Reshape", "Flatten", "ExpandDims"):
+                return True
+            if kind not in ("_Align", "Rescaling", "Normalization", "Cast"):
+                return False
+            reached.update(step.outputs)
+    return False
+
+
+class _Plain:
+    """Hides lists and dicts from Keras, which would track and wrap them as attributes."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def _floating(x):
+    if "float" in keras.backend.standardize_dtype(x.dtype):
+        return x
+    return ops.cast(x, "float32")
+
+
+def _normalized(heatmap, how):
+    if how is None:
+        return heatmap
+    axes = tuple(range(1, len(heatmap.shape)))
+    if how == "max":
+        return ops.divide_no_nan(heatmap, ops.max(ops.abs(heatmap), axis=axes, keepdims=True))
+    low = ops.min(heatmap, axis=axes, keepdims=True)
+    high = ops.max(heatmap, axis=axes, keepdims=True)
+    return ops.divide_no_nan(heatmap - low, high - low)
+
+
+def _choose(struct, choice, what, model):
+    """One Value of the model's inputs or outputs, by name or index."""
+    flat = tree.flatten(struct)
+    if choice is None and len(flat) == 1:
+        return flat[0]
+    names = list(struct) if isinstance(struct, dict) else _names(flat, what, model)
+    if choice is None:
+        raise ValueError(
+            f"Expected `{what}`, because the model has {len(flat)} {what}s: name one of {names}"
+            f" or give its index."
+        )
+    if isinstance(choice, str) and choice in names:
+        return struct[choice] if isinstance(struct, dict) else flat[names.index(choice)]
+    if isinstance(choice, int) and 0 <= choice < len(flat):
+        return flat[choice]
+    raise ValueError(
+        f"Expected `{what}` to be one of {names} or an index below {len(flat)}, received"
+        f" {choice!r}."
+    )
+
+
+def _names(values, what, model):
+    if what == "output" and len(getattr(model, "output_names", None) or []) == len(values):
+        return list(model.output_names)
+    return [v.spec.name for v in values]
+
+
+def _check_model(model):
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"Expected a `keras.Model`, received {type(model).__name__}. For another predictor"
+            " use LIME, which takes any callable."
+        )
+
+
+def _check_choice(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"Expected `{name}` to be one of {allowed}, received {value!r}.")
+
+
+def differentiable_value(program, value):
+    """Where to differentiate for an input: itself, or the embedding of integer tokens."""
+    if "float" in value.spec.dtype or len(value.spec.shape) != 2:
+        return value
+    reached = {value}
+    for step in program.steps:
+        if reached.intersection(step.reads):
+            if isinstance(step.fn, keras.layers.Embedding):
+                return step.outputs[0]
+            reached.update(step.outputs)
+    return value

@@ -1,0 +1,118 @@
+"""Class activation maps: what a layer's feature maps say about the explained score."""
+
+from keras import ops
+
+from keras_explain.explainers.base import Explainer, heatmap_axes
+from keras_explain.explainers.resize import resize as resized
+
+
+class CAM(Explainer):
+    """Abstract: a subclass gives `combine(features, gradients) -> map`.
+
+    Both arrive as float32 of shape (N, ..., channels), channels last whatever the model's data
+    format; the map has shape (N, ...).
+
+    Args:
+        model: see `Explainer`.
+        layer: name, path or layer object, or a list of them (one map for each); None takes
+            the last feature map.
+        node_index: which call, for a layer that is used several times.
+        reshape: (height, width) of the token grid, for layers that output tokens
+            (N, tokens, channels). Tokens in front of the grid (class token) are left out.
+        resize: False leaves the map at the size of the feature map.
+        **options: see `Explainer`.
+    """
+
+    def __init__(self, model, *, layer=None, node_index=None, reshape=None, resize=True,
+                 **options):
+        super().__init__(model, **options)
+        self.node_index, self.resize = node_index, resize
+        self.reshape = tuple(reshape) if reshape is not None else None
+        self.several = isinstance(layer, (list, tuple))
+        calls = [self._find(one) for one in (layer if self.several else [layer])]
+        self.layer_path = tuple(c.path for c in calls) if self.several else calls[0].path
+        self.features = tuple(c.outputs[0] for c in calls)
+        shapes = [self._feature_shape(c) for c in calls]
+        self.explain_inputs(self._inputs_like(shapes[0]))
+        if len(self.explained) != 1:
+            raise ValueError(
+                f"Expected one `input` to lay the map over, received {len(self.explained)}."
+            )
+        if self.several:
+            self.keys = self.layer_path
+        self.native_shapes = tuple(shapes)
+
+    def _find(self, layer):
+        if layer is None and self.reshape is None:
+            return self.program.last_spatial()
+        if layer is None:
+            raise ValueError(
+                "Expected `layer` with `reshape`: name the layer whose tokens are to be"
+                " explained (in a ViT the normalisation before the last attention)."
+            )
+        return self.program.find(layer, self.node_index)
+
+    def _feature_shape(self, call):
+        spec = call.outputs[0].spec
+        if self.reshape is not None:
+            tokens = spec.shape[1] if len(spec.shape) == 3 else None
+            grid = self.reshape[0] * self.reshape[1]
+            if tokens is None or tokens < grid:
+                raise ValueError(
+                    f"Expected `reshape` to fit the tokens of layer {call.path!r}, of shape"
+                    f" {spec.shape}, received {self.reshape} ({grid} tokens). Give the rows"
+                    " and columns of the patch grid."
+                )
+            return self.reshape
+        if len(spec.shape) < 3:
+            raise ValueError(
+                f"Expected a layer with a feature map, received {call.path!r} of output shape"
+                f" {spec.shape}. Name a convolution, or use `saliency` or `occlusion`."
+            )
+        return self.program.spatial_shape(spec)
+
+    def _inputs_like(self, shape):
+        """The input that the features see and that has as many axes as they."""
+        seen = self.program.ancestors(self.features)
+        candidates = [v for v in self.program.inputs if v in seen]
+        fitting = [v for v in candidates if len(heatmap_axes(self.program, v)) == len(shape)]
+        return (fitting or candidates)[:1]
+
+    def heatmap_shapes(self):
+        value = self.explained[0]
+        size = tuple(value.spec.shape[a] for a in heatmap_axes(self.program, value))
+        return [size if self._resizes(shape) else shape for shape in self.native_shapes]
+
+    def _resizes(self, shape):
+        """A flat input that the model reshapes into an image has no size to resize to."""
+        return self.resize and len(shape) == len(heatmap_axes(self.program, self.explained[0]))
+
+    def compute(self, values, request):
+        heatmaps = []
+        for value, shape in zip(self.features, self.native_shapes, strict=True):
+            (features,), (grads,), predictions = self.gradients(values, request, [value])
+            heatmap = self.combine(self._channels_last(features), self._channels_last(grads))
+            if self._resizes(shape):
+                image = values[self.program.inputs.index(self.explained[0])]
+                axes = heatmap_axes(self.program, self.explained[0])
+                heatmap = resized(heatmap, [ops.shape(image)[a] for a in axes])
+            heatmaps.append(heatmap)
+        return heatmaps, predictions
+
+    def combine(self, features, gradients):
+        raise NotImplementedError
+
+    def _channels_last(self, x):
+        x = ops.cast(x, "float32")
+        if self.reshape is not None:
+            rows, columns = self.reshape
+            x = x[:, x.shape[1] - rows * columns :, :]
+            return ops.reshape(x, (-1, rows, columns, x.shape[-1]))
+        if len(x.shape) > 3 and self.program.data_format() == "channels_first":
+            return ops.moveaxis(x, 1, -1)
+        return x
+
+    def get_config(self):
+        path = list(self.layer_path) if self.several else self.layer_path
+        return {**super().get_config(), "layer": path, "node_index": self.node_index,
+                "reshape": self.reshape, "resize": self.resize}

@@ -1,0 +1,65 @@
+"""Saliency: the gradient of the score by the input."""
+
+import keras
+from keras import ops
+
+from keras_explain.explainers.base import Explainer, channel_axes, differentiable_value
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class Saliency(Explainer):
+    """The layer behind `saliency`."""
+
+    def __init__(self, model, *, signed=False, **options):
+        super().__init__(model, **options)
+        self.signed = signed
+        self.explain_inputs(self.program.inputs)
+        self.cut = tuple(differentiable_value(self.program, v) for v in self.explained)
+
+    def compute(self, values, request):
+        _, grads, predictions = self.gradients(values, request, self.cut)
+        return [self._reduced(v, g) for v, g in zip(self.explained, grads, strict=True)], predictions
+
+    def _reduced(self, value, gradient):
+        gradient = ops.cast(gradient, "float32")
+        channels = channel_axes(self.program, value, len(gradient.shape))
+        if self.signed:
+            return ops.sum(gradient, axis=channels) if channels else gradient
+        return ops.max(ops.abs(gradient), axis=channels) if channels else ops.abs(gradient)
+
+    def get_config(self):
+        return {**super().get_config(), "signed": self.signed}
+
+
+def saliency(model, target=None, *, signed=False, **options):
+    """Build a model that shows how strongly each pixel moves the score.
+
+    The gradient of the class's logit by the input: the largest magnitude over the channels, or
+    with `signed=True` their sum. Sharp and noisy; it shows sensitivity, not contribution.
+    Integer-token models are differentiated at their embedding, one score per token.
+
+    Simonyan, Vedaldi, Zisserman 2013, "Deep Inside Convolutional Networks: Visualising Image
+    Classification Models and Saliency Maps", https://arxiv.org/abs/1312.6034.
+
+    Args:
+        model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
+        target: see `grad_cam`.
+        signed: True keeps the sign: positive where more of the input raises the score.
+        **options: output, input, score, normalize: see `grad_cam`.
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape
+        (N, H, W) for images, (N, T) for sequences and tokens, (N, F) for tables, in units of
+        the logit per unit of input. With several inputs, a list or dict of heatmaps.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> out = kx.saliency(model, signed=True)(np.ones((2, 3)))
+        >>> bool(np.allclose(out["heatmap"][0], model.layers[0].kernel[:, 0]))
+        True
+    """
+    return Saliency(model, target=target, signed=signed, **options).explained_model()

@@ -1,0 +1,104 @@
+"""Patches that slide over an input: where they lie, and what they say about each pixel.
+
+Sizes may be ints or scalar tensors; a grid holds (patch, stride) for each axis.
+"""
+
+from keras import ops
+
+
+def count(size, patch, stride):
+    """Number of positions along an axis: the last one ends at the border."""
+    return -(-(size - patch) // stride) + 1
+
+
+def _starts(size, patch, stride):
+    return ops.minimum(ops.arange(count(size, patch, stride)) * stride, size - patch)
+
+
+def masks(pairs, sizes, counts, grid):
+    """Where the patch lies for each (image, position) pair.
+
+    Args:
+        pairs: int32 of shape (B,), image index times positions plus position.
+
+    Returns:
+        The image index of each pair, shape (B,), and bool masks of shape (B, *sizes).
+    """
+    inside = None
+    for axis in range(len(sizes) - 1, -1, -1):
+        position, pairs = pairs % counts[axis], pairs // counts[axis]
+        patch, stride = grid[axis]
+        start = ops.minimum(position * stride, sizes[axis] - patch)[:, None]
+        pixel = ops.arange(sizes[axis])[None, :]
+        line = ops.logical_and(pixel >= start, pixel < start + patch)
+        if inside is None:
+            inside = line
+        else:
+            line = ops.reshape(line, (-1, sizes[axis], *[1] * (len(inside.shape) - 1)))
+            inside = ops.logical_and(line, inside[:, None])
+    return pairs, inside
+
+
+def for_all_pairs(score, images, counts, batch_size):
+    """`score(pairs)` for every image at every position, a bounded number at a time.
+
+    Returns:
+        float32 of shape (images * positions,).
+    """
+    positions = 1
+    for n in counts:
+        positions = positions * n
+    if isinstance(positions, int):  # even chunks, so that the last one wastes little
+        chunks = -(-positions // batch_size)
+        batch_size = -(-positions // chunks)
+    total = images * positions
+
+    def step(start, scores):
+        # One chunk waits for the one before it: TensorFlow would run ten at once.
+        wait = ops.cast(scores[0] > float("inf"), "int32")
+        pairs = ops.minimum(start + ops.arange(batch_size) + wait, total - 1)
+        return start + batch_size, ops.scatter_update(scores, pairs[:, None], score(pairs))
+
+    _, scores = ops.while_loop(
+        lambda start, scores: start < total,
+        step,
+        (ops.convert_to_tensor(0, "int32"), ops.zeros((total,), "float32")),
+    )
+    return scores
+
+
+def spread(drops, sizes, grid):
+    """From positions to pixels: each pixel's mean over the patches that cover it.
+
+    Args:
+        drops: shape (N, positions per axis...).
+
+    Returns:
+        float32 of shape (N, *sizes). Pixels in a gap take the nearest patch.
+    """
+    for axis, (size, (patch, stride)) in enumerate(zip(sizes, grid, strict=True), start=1):
+        pixel = ops.arange(size)[None, :]
+        start = _starts(size, patch, stride)[:, None]
+        distance = ops.maximum(ops.maximum(start - pixel, pixel - (start + patch - 1)), 0)
+        nearest = ops.equal(distance, ops.min(distance, axis=0, keepdims=True))
+        weights = ops.cast(nearest, "float32")
+        weights = weights / ops.sum(weights, axis=0, keepdims=True)
+        drops = ops.moveaxis(ops.matmul(ops.moveaxis(drops, axis, -1), weights), -1, axis)
+    return drops
+
+
+def blurred(pixels, axes, relative_sigma=0.05):
+    """Gaussian blur along `axes`, strong enough to hide objects.
+
+    Args:
+        pixels: float32 of shape (N, ...).
+        relative_sigma: standard deviation as a share of each axis.
+    """
+    for axis in axes:
+        size = ops.shape(pixels)[axis]
+        sigma = ops.maximum(ops.cast(size, "float32") * relative_sigma, 1.0)
+        line = ops.arange(size, dtype="float32")
+        weights = ops.exp(-0.5 * ops.square((line[:, None] - line[None, :]) / sigma))
+        weights = weights / ops.sum(weights, axis=0, keepdims=True)
+        pixels = ops.moveaxis(ops.matmul(ops.moveaxis(pixels, axis, -1), weights), -1, axis)
+    return pixels
