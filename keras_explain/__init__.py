@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "explainers.grad_cam": ["grad_cam"],
         "explainers.occlusion": ["occlusion"],
         "explainers.saliency": ["saliency"],
-        "export": ["export"],
+        "exporting": ["export"],
     },
 )
 __version__ = "0.1.0"

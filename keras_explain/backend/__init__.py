@@ -1,5 +1,6 @@
 """The few functions that differ between Keras backends, chosen once.
 
+- `EXPORT_OPTIONS`: what `ExportArchive.add_endpoint` needs, None if it cannot export;
 - `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
 - `no_gradient()`: a scope in which nothing is recorded;
 - `is_concrete(x)`: whether a tensor holds numbers that can be looked at now;
@@ -9,11 +10,11 @@
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from keras_explain.backend.tensorflow import is_concrete, no_gradient, require, vjp
+    from keras_explain.backend.tensorflow import EXPORT_OPTIONS, is_concrete, no_gradient, require, vjp
 elif keras.backend.backend() == "jax":
-    from keras_explain.backend.jax import is_concrete, no_gradient, require, vjp
+    from keras_explain.backend.jax import EXPORT_OPTIONS, is_concrete, no_gradient, require, vjp
 elif keras.backend.backend() == "torch":
-    from keras_explain.backend.torch import is_concrete, no_gradient, require, vjp
+    from keras_explain.backend.torch import EXPORT_OPTIONS, is_concrete, no_gradient, require, vjp
 else:
     raise ImportError(
         "Expected the Keras backend to be tensorflow, jax or torch, received"
@@ -21,4 +22,4 @@ else:
         " Keras is imported."
     )
 
-__all__ = ["is_concrete", "no_gradient", "require", "vjp"]
+__all__ = ["EXPORT_OPTIONS", "is_concrete", "no_gradient", "require", "vjp"]

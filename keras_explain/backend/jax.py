@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+EXPORT_OPTIONS = {"jax2tf_kwargs": {"with_gradient": False}}  # gradients of a heatmap: nobody asks
+
 
 def vjp(fn, xs, variables=()):
     """`fn(xs) -> (y, aux)`. Gives y, aux and `pull(dy)`, the gradients of <y, dy> by `xs`.

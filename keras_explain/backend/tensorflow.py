@@ -4,6 +4,8 @@ import contextlib
 
 import tensorflow as tf
 
+EXPORT_OPTIONS = {}
+
 
 def vjp(fn, xs, variables=()):
     """`fn(xs) -> (y, aux)`. Gives y, aux and `pull(dy)`, the gradients of <y, dy> by `xs`.

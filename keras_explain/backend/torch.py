@@ -2,6 +2,8 @@
 
 import torch
 
+EXPORT_OPTIONS = None  # Keras cannot write SavedModels from PyTorch
+
 
 def vjp(fn, xs, variables=()):
     """`fn(xs) -> (y, aux)`. Gives y, aux and `pull(dy)`, the gradients of <y, dy> by `xs`.

@@ -16,7 +16,8 @@ class Explainer(keras.layers.Layer):
 
     A subclass gives `compute(values, request) -> (heatmaps, predictions)`, where `heatmaps`
     is a list with one raw map of shape (N, ...) for each of `self.keys`, and ends its
-    `__init__` with `explain_inputs(...)`.
+    `__init__` with `explain_inputs(...)`. If it names `figures`, `compute` returns further
+    tensors of shape (N,), which become outputs under those names.
 
     Args:
         model: a built `keras.Model`. It is shared, never changed.
@@ -27,12 +28,16 @@ class Explainer(keras.layers.Layer):
         normalize: None (raw numbers), "max" (largest magnitude is 1) or "range" (0 to 1).
     """
 
+    figures = ()
+
+    signed = False  # whether heatmaps have values below zero that mean something
+
     def __init__(self, model, *, target=None, output=None, input=None, score="logit",
                  normalize=None, name=None, dtype="float32", trainable=True):
         super().__init__(name=name, dtype=dtype, autocast=False, trainable=trainable)
         _check_model(model)
-        _check_choice("score", score, SCORES)
-        _check_choice("normalize", normalize, NORMALIZE)
+        check_choice("score", score, SCORES)
+        check_choice("normalize", normalize, NORMALIZE)
         self.model, self.output_choice = model, output
         self.input_choice = tuple(input) if isinstance(input, list) else input
         self.score, self.normalize = score, normalize
@@ -71,9 +76,10 @@ class Explainer(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         values, request = self.split_request(inputs)
-        heatmaps, predictions = self.compute(values, request)
+        heatmaps, predictions, *figures = self.compute(values, request)
         heatmaps = [_normalized(ops.cast(h, "float32"), self.normalize) for h in heatmaps]
-        return {"predictions": predictions, "heatmap": self.pack(heatmaps)}
+        return {"predictions": predictions, "heatmap": self.pack(heatmaps),
+                **dict(zip(self.figures, figures, strict=True))}
 
     def compute(self, values, request):
         raise NotImplementedError
@@ -125,26 +131,37 @@ class Explainer(keras.layers.Layer):
             target = backend.require(same, message, ops.convert_to_tensor(list(self.target), "int32"))
         return targets.one_hot(scores, target)
 
+    def split_at(self, values, cut):
+        """Run the model up to the Values `cut`.
+
+        Returns:
+            The tensors there, and `head(points, rows=None) -> (scores, predictions)`, the rest
+            of the model. `points` stand in for those tensors; `rows` tells which example of
+            the batch each row of `points` belongs to, where they are not the batch itself.
+        """
+        stem, head = self.program.split(cut)
+        with backend.no_gradient():
+            tensors = stem(values)
+        points, sides = tensors[: len(cut)], tensors[len(cut) :]
+        masks = [get_mask(t) for t in tensors]
+
+        def rest(points, rows=None):
+            given = [*points, *(sides if rows is None else take_rows(sides, rows))]
+            for tensor, mask in zip(given, masks, strict=True):
+                if mask is not None:
+                    set_mask(tensor, mask if rows is None else ops.take(mask, rows, axis=0))
+            raw, predictions = head(given)
+            return self.scores(raw, predictions), predictions
+
+        return [_floating(p) for p in points], rest
+
     def gradients(self, values, request, cut):
         """Differentiate the explained score by the Values `cut`.
 
         Returns:
             The tensors at `cut`, their gradients (same shapes), and the predictions.
         """
-        stem, head = self.program.split(cut)
-        with backend.no_gradient():
-            tensors = stem(values)
-        points, sides = tensors[: len(cut)], tensors[len(cut) :]
-        masks = [get_mask(p) for p in points]
-        points = [_floating(p) for p in points]
-
-        def score(points):
-            for point, mask in zip(points, masks, strict=True):
-                if mask is not None:
-                    set_mask(point, mask)
-            raw, predictions = head([*points, *sides])
-            return self.scores(raw, predictions), predictions
-
+        points, score = self.split_at(values, cut)
         scores, predictions, pull = backend.vjp(score, points, self.model.variables)
         grads = pull(self.choose(scores, request))
         if any(g is None for g in grads):
@@ -172,7 +189,8 @@ class Explainer(keras.layers.Layer):
             lambda v: keras.KerasTensor((batch, *v.spec.shape[1:]), v.spec.dtype), outputs
         )
         heatmaps = [keras.KerasTensor((batch, *s), "float32") for s in self.heatmap_shapes()]
-        return {"predictions": predictions, "heatmap": self.pack(heatmaps)}
+        figures = {name: keras.KerasTensor((batch,), "float32") for name in self.figures}
+        return {"predictions": predictions, "heatmap": self.pack(heatmaps), **figures}
 
     def get_config(self):
         target = self.target
@@ -194,12 +212,21 @@ class Explainer(keras.layers.Layer):
             config["target"] = keras.saving.deserialize_keras_object(config["target"])
         return cls(**config)
 
-    def explained_model(self, name=None):
-        """Wrap this layer into the `keras.Model` that users get."""
-        inputs = tree.map_structure(
+    def variant(self, **changes):
+        """The same method on the same model, which is shared, with other options."""
+        config = {**self.get_config(), "model": self.model, "target": self.target, **changes}
+        return type(self)(**{k: v for k, v in config.items() if k != "name"})
+
+    def symbolic_inputs(self):
+        """New `keras.Input`s in the structure that the user's model takes."""
+        return tree.map_structure(
             lambda v: keras.Input(batch_shape=v.spec.shape, dtype=v.spec.dtype, name=v.spec.name),
             self.signature.value,
         )
+
+    def explained_model(self, name=None):
+        """Wrap this layer into the `keras.Model` that users get."""
+        inputs = self.symbolic_inputs()
         if self.target == targets.INPUT:
             request = keras.Input((), dtype="int32", name="target")
             if isinstance(inputs, dict):
@@ -218,6 +245,11 @@ def heatmap_axes(program, value):
     if rank == 3 and _is_flat_image(program, value):
         return (1, 2)
     return tuple(range(1, min(rank, 2)))
+
+
+def take_rows(tensors, rows):
+    """The examples `rows` of each tensor."""
+    return [ops.take(t, rows, axis=0) for t in tensors]
 
 
 def channel_axes(program, value, rank):
@@ -299,7 +331,13 @@ def _check_model(model):
         )
 
 
-def _check_choice(name, value, allowed):
+def check_positive(name, value):
+    """Refuse what is not an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"Expected `{name}` of at least 1, received {value!r}.")
+
+
+def check_choice(name, value, allowed):
     if value not in allowed:
         raise ValueError(f"Expected `{name}` to be one of {allowed}, received {value!r}.")
 

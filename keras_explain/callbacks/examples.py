@@ -1,0 +1,85 @@
+"""The few examples that a callback explains at every epoch, taken once from any data."""
+
+import keras
+import numpy as np
+from keras import tree
+
+
+def first_examples(data, labels=None, count=8):
+    """The first `count` examples as NumPy arrays.
+
+    Args:
+        data: an array, a structure of arrays (dict, list), a tuple `(x, y)`, or something that
+            gives batches as `model.fit` takes them: `tf.data.Dataset`, `keras.utils.PyDataset`,
+            a torch `DataLoader`.
+        labels: class indices or one-hot rows; None takes those that come with the data.
+
+    Returns:
+        The inputs, and labels or None.
+
+    Raises:
+        ValueError: there are no examples, or not one label for each.
+    """
+    if _gives_batches(data):
+        inputs, found = _first_batches(data, count)
+    elif isinstance(data, tuple) and len(data) in (2, 3) and labels is None:
+        inputs, found = data[0], data[1]
+    else:
+        inputs, found = data, None
+    labels = found if labels is None else labels
+    inputs = tree.map_structure(lambda x: _array(x)[:count], inputs)
+    sizes = {len(x) for x in tree.flatten(inputs)}
+    if sizes in ({0}, set()) or len(sizes) > 1:
+        raise ValueError(
+            f"Expected examples to explain, as many in each input, received {sizes or 'none'}."
+            " Pass a few validation images."
+        )
+    if labels is None:
+        return inputs, None
+    if tree.is_nested(labels):  # several outputs: which is explained is not known here
+        return inputs, None
+    labels = _class_indices(_array(labels)[:count])
+    if len(labels) != sizes.pop():
+        raise ValueError(
+            f"Expected one label for each example, received {len(labels)} labels."
+            " Pass labels for the same images."
+        )
+    return inputs, labels
+
+
+def _gives_batches(data):
+    if isinstance(data, keras.utils.PyDataset):
+        return True
+    return hasattr(data, "__iter__") and not (
+        hasattr(data, "shape") or isinstance(data, (list, tuple, dict))
+    )
+
+
+def _first_batches(data, count):
+    batches, taken = [], 0
+    source = (data[i] for i in range(len(data))) if isinstance(
+        data, keras.utils.PyDataset) else iter(data)
+    for batch in source:
+        pair = batch if isinstance(batch, (tuple, list)) and len(batch) > 1 else (batch, None)
+        batches.append(pair[:2])
+        taken += len(_array(tree.flatten(pair[0])[0]))
+        if taken >= count:
+            break
+    if not batches:
+        return np.zeros((0,)), None
+    inputs = tree.map_structure(lambda *x: np.concatenate([_array(a) for a in x]),
+                                *[x for x, _ in batches])
+    if batches[0][1] is None or tree.is_nested(batches[0][1]):
+        return inputs, None
+    return inputs, np.concatenate([_array(y) for _, y in batches])
+
+
+def _array(x):
+    return x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x)
+
+
+def _class_indices(labels):
+    """Class per example from indices (N,) or (N, 1), or one-hot rows; None for other targets."""
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return labels.argmax(axis=1)
+    return labels.reshape(len(labels), -1)[:, 0] if labels.size else labels
