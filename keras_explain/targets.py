@@ -7,14 +7,15 @@ TOP_CLASS = -1
 INPUT = "input"
 
 
-def class_count(spec, activation):
+def class_count(spec, activation, axis=-1):
     """Number of classes that `target` chooses from; a 1-unit sigmoid has two.
 
     Args:
         spec: symbolic output of the model, shape (N, ..., units).
         activation: "softmax", "sigmoid" or None, what ends the model.
+        axis: of the classes.
     """
-    units = spec.shape[-1] if len(spec.shape) > 1 else 1
+    units = spec.shape[axis] if len(spec.shape) > 1 else 1
     return 2 if units == 1 and activation == "sigmoid" else units
 
 
@@ -25,15 +26,15 @@ def check(target, classes):
         TypeError: not None, an int, a sequence of ints, "input" or a callable.
         ValueError: a class out of range.
     """
-    if target is None or callable(target) or target == INPUT:
+    if target is None or callable(target) or isinstance(target, str) and target == INPUT:
         return target
-    if isinstance(target, str) or np.asarray(target).dtype.kind not in "iu":
+    indices = np.asarray(target)
+    if isinstance(target, str) or indices.size and indices.dtype.kind not in "iu":
         raise TypeError(
             "Expected `target` to be None (each image's own top class), a class index, a"
             ' sequence with one class per image, "input" or a callable from the outputs to a'
             f" score per image, received {target!r}."
         )
-    indices = np.asarray(target)
     if indices.ndim > 1:
         raise ValueError(
             "Expected `target` to be one class or one class per image, received an array of"
@@ -48,7 +49,41 @@ def check(target, classes):
     return tuple(indices.tolist()) if indices.ndim else int(indices)
 
 
-def class_scores(raw, activation, probability=False):
+def check_request(request, count, classes):
+    """Validate the classes that arrive with a batch, for `target="input"`.
+
+    Raises:
+        ValueError: not one class per image, or a class out of range.
+    """
+    request = np.asarray(request)
+    if request.shape != (count,) and request.shape != (count, 1):
+        raise ValueError(
+            f"Expected `target` of shape ({count},), one class per image, received shape"
+            f" {request.shape}. Pass -1 for an image's top class."
+        )
+    wrong = request[(request < TOP_CLASS) | (request >= classes)]
+    if wrong.size:
+        raise ValueError(
+            f"Expected every `target` from 0 to {classes - 1}, or -1 for the top class, because"
+            f" the explained output has {classes} classes, received {wrong.tolist()}."
+        )
+
+
+def check_count(target, count):
+    """Validate that a sequence of classes has one for each image of a batch of `count`.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if len(target) != count:
+        raise ValueError(
+            f"Expected batches of {len(target)} images, one per class in `target`, received a"
+            f" batch of {count}. Pass batch_size={len(target)} to `predict`, or build with"
+            ' target="input" and pass the classes with each batch.'
+        )
+
+
+def class_scores(raw, activation, probability=False, axis=-1):
     """One column per class, float32 of shape (N, classes).
 
     A 1-unit sigmoid gets two columns: the negated logit of the unit and the logit, or 1 - p
@@ -58,11 +93,13 @@ def class_scores(raw, activation, probability=False):
         raw: logits or probabilities, shape (N, ..., units) or (N,).
         activation: "softmax", "sigmoid" or None, what ends the model.
         probability: whether `raw` holds probabilities.
+        axis: of the classes in `raw`.
     """
     scores = ops.cast(raw, "float32")
     if len(scores.shape) == 1:
         scores = ops.expand_dims(scores, -1)
     if len(scores.shape) > 2:
+        scores = ops.moveaxis(scores, axis, -1)
         scores = ops.mean(scores, axis=tuple(range(1, len(scores.shape) - 1)))
     if scores.shape[-1] == 1 and activation == "sigmoid":
         return ops.concatenate([1.0 - scores if probability else -scores, scores], axis=-1)

@@ -1,20 +1,22 @@
 """The few functions that differ between Keras backends, chosen once.
 
-- `EXPORT_OPTIONS`: what `ExportArchive.add_endpoint` needs, None if it cannot export;
+- `converter(layer)`: what makes functions exportable; None where nothing does;
 - `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
 - `no_gradient()`: a scope in which nothing is recorded;
+- `same_random_state()`: a scope that leaves the global random state as it found it;
 - `is_concrete(x)`: whether a tensor holds numbers that can be looked at now;
-- `require(condition, message, x)`: `x`, or a run-time error where `condition` is false.
+- `require(condition, message, x)`: `x`, or a run-time error where `condition` is false;
+- `warn_if(condition, message)`: a warning, at run time, where `condition` is true.
 """
 
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from keras_explain.backend.tensorflow import EXPORT_OPTIONS, is_concrete, no_gradient, require, vjp
+    from keras_explain.backend import tensorflow as chosen
 elif keras.backend.backend() == "jax":
-    from keras_explain.backend.jax import EXPORT_OPTIONS, is_concrete, no_gradient, require, vjp
+    from keras_explain.backend import jax as chosen
 elif keras.backend.backend() == "torch":
-    from keras_explain.backend.torch import EXPORT_OPTIONS, is_concrete, no_gradient, require, vjp
+    from keras_explain.backend import torch as chosen
 else:
     raise ImportError(
         "Expected the Keras backend to be tensorflow, jax or torch, received"
@@ -22,4 +24,10 @@ else:
         " Keras is imported."
     )
 
-__all__ = ["EXPORT_OPTIONS", "is_concrete", "no_gradient", "require", "vjp"]
+converter = chosen.converter
+is_concrete = chosen.is_concrete
+no_gradient = chosen.no_gradient
+require = chosen.require
+same_random_state = chosen.same_random_state
+vjp = chosen.vjp
+warn_if = chosen.warn_if

@@ -1,12 +1,11 @@
 """JAX: gradients of pure functions."""
 
 import contextlib
+import warnings
 
 import jax
 import jax.numpy as jnp
 import keras
-
-EXPORT_OPTIONS = {"jax2tf_kwargs": {"with_gradient": False}}  # gradients of a heatmap: nobody asks
 
 
 def vjp(fn, xs, variables=()):
@@ -22,11 +21,16 @@ def vjp(fn, xs, variables=()):
             return fn(xs)
 
     y, pull, aux = jax.vjp(pure, xs, has_aux=True)
-    return y, aux, lambda dy: pull(dy)[0]
+    return y, aux, lambda dy, again=False: pull(dy)[0]
 
 
 def no_gradient():
     """Nothing to switch off: only differentiated functions are recorded."""
+    return contextlib.nullcontext()
+
+
+def same_random_state():
+    """Nothing to keep: `predict` draws no random numbers."""
     return contextlib.nullcontext()
 
 
@@ -42,3 +46,29 @@ def require(condition, message, x):
             raise ValueError(message)
         return x
     return jnp.where(condition, x, jnp.nan)
+
+
+def converter(layer):
+    """For exports: `convert(fn, name, specs)` and the lookup tables that `layer` needs.
+
+    `convert` makes `fn` a function of TensorFlow operations, given the `tf.TensorSpec`s of its
+    arguments; all share the weights of `layer` as TensorFlow variables.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(layer)
+
+    def convert(fn, name, specs):
+        # Gradients of a heatmap: nobody asks.
+        return archive.add_endpoint(name, fn, input_signature=specs,
+                                    jax2tf_kwargs={"with_gradient": False})
+
+    return convert, []
+
+
+def warn_if(condition, message):
+    """A warning where `condition` is true, from inside of compiled code too."""
+    def warn(wrong):
+        if wrong:
+            warnings.warn(message, stacklevel=2)
+
+    jax.debug.callback(warn, condition)

@@ -1,26 +1,31 @@
 """TensorFlow: gradients by tape."""
 
 import contextlib
+import sys
+import warnings
 
 import tensorflow as tf
-
-EXPORT_OPTIONS = {}
 
 
 def vjp(fn, xs, variables=()):
     """`fn(xs) -> (y, aux)`. Gives y, aux and `pull(dy)`, the gradients of <y, dy> by `xs`.
 
-    `pull` may be called once. A tensor that y does not depend on gets None. `variables` are
-    those that `fn` reads.
+    `pull(dy, again=True)` may be called again. A tensor that y does not depend on gets None.
+    `variables` are those that `fn` reads.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
         tape.watch(xs)
         y, aux = fn(xs)
-    return y, aux, lambda dy: tape.gradient(y, xs, output_gradients=dy)
+    return y, aux, lambda dy, again=False: tape.gradient(y, xs, output_gradients=dy)
 
 
 def no_gradient():
     """Nothing to switch off: only tapes record."""
+    return contextlib.nullcontext()
+
+
+def same_random_state():
+    """Nothing to keep: `predict` draws no random numbers."""
     return contextlib.nullcontext()
 
 
@@ -33,3 +38,22 @@ def require(condition, message, x):
     """`x`, computed only if `condition` holds, in a graph and in a served model too."""
     with tf.control_dependencies([tf.debugging.Assert(condition, [message], summarize=1)]):
         return tf.identity(x)
+
+
+def converter(layer):
+    """For exports: `convert(fn, name, specs)` and the lookup tables that `layer` needs.
+
+    `convert` makes `fn` a function of TensorFlow operations, which here it is.
+    """
+    parts = tf.train.TrackableView(layer).descendants()
+    table = tf.saved_model.experimental.TrackableResource
+    return lambda fn, name, specs: fn, [part for part in parts if isinstance(part, table)]
+
+def warn_if(condition, message):
+    """A warning where `condition` is true; a line on stderr from inside of a graph."""
+    if is_concrete(condition):
+        if bool(condition):
+            warnings.warn(message, stacklevel=2)
+        return
+    tf.cond(condition, lambda: tf.print("UserWarning:", message, output_stream=sys.stderr),
+            tf.no_op)

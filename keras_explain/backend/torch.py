@@ -1,25 +1,27 @@
 """PyTorch: gradients by autograd, inside `predict`'s inference mode too."""
 
+import warnings
+
 import torch
 
-EXPORT_OPTIONS = None  # Keras cannot write SavedModels from PyTorch
+converter = None  # Keras cannot write SavedModels from PyTorch
 
 
 def vjp(fn, xs, variables=()):
     """`fn(xs) -> (y, aux)`. Gives y, aux and `pull(dy)`, the gradients of <y, dy> by `xs`.
 
-    `pull` may be called once. A tensor that y does not depend on gets None. `variables` are
-    those that `fn` reads.
+    `pull(dy, again=True)` may be called again. A tensor that y does not depend on gets None.
+    `variables` are those that `fn` reads.
     """
     with torch.inference_mode(False), torch.enable_grad():
         xs = [(x.clone() if x.is_inference() else x.detach()).requires_grad_() for x in xs]
         y, aux = fn(xs)
 
-    def pull(dy):
+    def pull(dy, again=False):
         if not y.requires_grad:
             return [None] * len(xs)
         with torch.enable_grad():  # a sum, because torch.jit cannot trace `grad_outputs`
-            return torch.autograd.grad((y * dy).sum(), xs, allow_unused=True)
+            return torch.autograd.grad((y * dy).sum(), xs, allow_unused=True, retain_graph=again)
 
     return y.detach(), _detached(aux), pull
 
@@ -27,6 +29,11 @@ def vjp(fn, xs, variables=()):
 def no_gradient():
     """Nothing inside is recorded."""
     return torch.no_grad()
+
+
+def same_random_state():
+    """Puts the global generator back: the loader that `predict` uses draws a seed from it."""
+    return torch.random.fork_rng(devices=[])
 
 
 def is_concrete(x):
@@ -45,3 +52,9 @@ def _detached(values):
     from keras import tree
 
     return tree.map_structure(lambda t: t.detach(), values)
+
+
+def warn_if(condition, message):
+    """A warning where `condition` is true."""
+    if is_concrete(condition) and bool(condition):
+        warnings.warn(message, stacklevel=2)

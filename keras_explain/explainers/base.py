@@ -5,10 +5,13 @@ from keras import ops, tree
 
 from keras_explain import backend, targets
 from keras_explain.explainers.explained_model import ExplainedModel
+from keras_explain.explainers.tokens import differentiable_value, token_ids, without_padding
 from keras_explain.program import Program, get_mask, set_mask
+from keras_explain.steps import has_weights
 
 NORMALIZE = (None, "max", "range")
 SCORES = ("logit", "probability")
+HALF_SCALE = 256.0  # gradients below 6e-8 are zero in float16
 
 
 class Explainer(keras.layers.Layer):
@@ -42,14 +45,21 @@ class Explainer(keras.layers.Layer):
         self.input_choice = tuple(input) if isinstance(input, list) else input
         self.score, self.normalize = score, normalize
         struct, program = Program.trace(model)
-        self.signature = _Plain(struct)
-        answer = _choose(program.outputs, output, "output", model)
+        self.signature = Plain(struct)
+        if callable(target) and output is None:
+            answer = tree.flatten(program.outputs)[0]
+        else:
+            answer = _choose(program.outputs, output, "output", model)
         raw_program, raw, self.activation = program.before_activation(answer)
-        self.classes = targets.class_count(answer.spec, self.activation)
+        self.class_axis = program.channel_axis(answer)
+        self.classes = targets.class_count(answer.spec, self.activation, self.class_axis)
         self.target = targets.check(target, self.classes)
         if score == "logit":
             program, answer = raw_program, raw
         self.program = program.with_outputs((answer, program.outputs))
+        scored = program.outputs if callable(target) else answer
+        self.scored = program.with_outputs(scored)  # only what the explained score depends on
+        self.half = "float16" in [getattr(s.fn, "compute_dtype", None) for s in program.steps]
 
     def explain_inputs(self, default):
         """Settle which inputs get a heatmap: those that the user named, else `default`."""
@@ -77,12 +87,19 @@ class Explainer(keras.layers.Layer):
     def call(self, inputs, training=False):
         values, request = self.split_request(inputs)
         heatmaps, predictions, *figures = self.compute(values, request)
-        heatmaps = [_normalized(ops.cast(h, "float32"), self.normalize) for h in heatmaps]
+        shown = self.explained * (len(heatmaps) // len(self.explained))  # one map for each layer
+        heatmaps = [self._without_padding(ops.cast(h, "float32"), v, values)
+                    for h, v in zip(heatmaps, shown, strict=True)]
+        heatmaps = [_normalized(h, self.normalize) for h in heatmaps]
         return {"predictions": predictions, "heatmap": self.pack(heatmaps),
                 **dict(zip(self.figures, figures, strict=True))}
 
     def compute(self, values, request):
         raise NotImplementedError
+
+    def _without_padding(self, heatmap, value, values):
+        ids = token_ids(self.program, value) if getattr(self, "resize", True) else None
+        return heatmap if ids is None else without_padding(heatmap, ids(values)[0])
 
     def split_request(self, inputs):
         """The flat model inputs, and the class wished for per image or None."""
@@ -116,7 +133,8 @@ class Explainer(keras.layers.Layer):
                     f" received shape {tuple(score.shape)}. Reduce over the other axes."
                 )
             return ops.expand_dims(score, -1)
-        return targets.class_scores(raw, self.activation, self.score == "probability")
+        return targets.class_scores(raw, self.activation, self.score == "probability",
+                                    self.class_axis)
 
     def choose(self, scores, request):
         """The explained class of each image as one-hot float32 rows (N, classes)."""
@@ -128,7 +146,8 @@ class Explainer(keras.layers.Layer):
             message = (f"Expected batches of {count} images, one per class in `target`. Use"
                        ' target="input" to pass classes with each batch.')
             same = ops.equal(ops.shape(scores)[0], count)
-            target = backend.require(same, message, ops.convert_to_tensor(list(self.target), "int32"))
+            target = ops.convert_to_tensor(list(self.target), "int32")
+            target = backend.require(same, message, target)
         return targets.one_hot(scores, target)
 
     def split_at(self, values, cut):
@@ -163,21 +182,36 @@ class Explainer(keras.layers.Layer):
         """
         points, score = self.split_at(values, cut)
         scores, predictions, pull = backend.vjp(score, points, self.model.variables)
-        grads = pull(self.choose(scores, request))
+        grads = self.pulled(pull, self.choose(scores, request))
+        return points, grads, predictions
+
+    def pulled(self, pull, chosen):
+        """The gradients of the `chosen` scores from a pull-back; an error where none flows."""
+        if not self.half:
+            return self._flowing(pull(chosen))
+        large = [ops.cast(g, "float32") / HALF_SCALE
+                 for g in self._flowing(pull(chosen * HALF_SCALE, again=True))]
+        finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in large]))
+        return ops.cond(finite, lambda: large,
+                        lambda: [ops.cast(g, "float32") for g in pull(chosen)])
+
+    def _flowing(self, grads):
         if any(g is None for g in grads):
             raise ValueError(
                 f"Expected the explained score of {self.model.name!r} to be differentiable with"
                 " respect to its inputs, received a model in which no gradient flows (an"
                 " integer or string operation cuts it). Use `occlusion`, which needs none."
             )
-        return points, grads, predictions
+        return grads
 
     # Keras ------------------------------------------------------------------------------------
 
     def heatmap_shapes(self):
         """Shapes of the heatmaps without batch: by default, of the explained inputs."""
-        return [tuple(v.spec.shape[a] for a in heatmap_axes(self.program, v))
-                for v in self.explained]
+        shown = [differentiable_value(self.program, v) if v.spec.dtype == "string" else v
+                 for v in self.explained]
+        return [tuple(s.spec.shape[a] for a in heatmap_axes(self.program, v))
+                for v, s in zip(self.explained, shown, strict=True)]
 
     def build(self, input_shape):
         self.built = True
@@ -238,13 +272,20 @@ class Explainer(keras.layers.Layer):
 
 def heatmap_axes(program, value):
     """The axes of an input that its heatmap keeps: space, time, features; not channels."""
-    rank = len(value.spec.shape)
-    if rank > 3:
-        first = 2 if program.data_format() == "channels_first" else 1
-        return tuple(range(first, first + rank - 2))
+    if value.spec.dtype == "string":  # of the tokens or word counts that it becomes
+        return (1,)
+    rank, channel = len(value.spec.shape), program.channel_axis(value)
     if rank == 3 and _is_flat_image(program, value):
         return (1, 2)
-    return tuple(range(1, min(rank, 2)))
+    if rank > 2:
+        return tuple(a for a in range(1, rank) if a != channel)
+    return tuple(range(1, rank))
+
+
+def image_like(program):
+    """Images, sequences and volumes if the model takes any, else all inputs."""
+    large = [v for v in program.inputs if len(v.spec.shape) > 2]
+    return large or program.inputs
 
 
 def take_rows(tensors, rows):
@@ -260,19 +301,21 @@ def channel_axes(program, value, rank):
 
 def _is_flat_image(program, value):
     """An image without channel axis: its model reshapes it before anything else."""
+    if value.spec.shape[-1] == 1:
+        return False
     reached = {value}
     for step in program.steps:
         if reached.intersection(step.reads):
-            kind = type(step.fn).__name__
-            if kind in ("Reshape", "Flatten", "ExpandDims"):
+            shape, kind = step.outputs[0].spec.shape, type(step.fn).__name__
+            if kind == "Flatten" or len(shape) == 4:
                 return True
-            if kind not in ("_Align", "Rescaling", "Normalization", "Cast"):
+            if shape != value.spec.shape or has_weights(step.fn):
                 return False
             reached.update(step.outputs)
     return False
 
 
-class _Plain:
+class Plain:
     """Hides lists and dicts from Keras, which would track and wrap them as attributes."""
 
     def __init__(self, value):
@@ -340,16 +383,3 @@ def check_positive(name, value):
 def check_choice(name, value, allowed):
     if value not in allowed:
         raise ValueError(f"Expected `{name}` to be one of {allowed}, received {value!r}.")
-
-
-def differentiable_value(program, value):
-    """Where to differentiate for an input: itself, or the embedding of integer tokens."""
-    if "float" in value.spec.dtype or len(value.spec.shape) != 2:
-        return value
-    reached = {value}
-    for step in program.steps:
-        if reached.intersection(step.reads):
-            if isinstance(step.fn, keras.layers.Embedding):
-                return step.outputs[0]
-            reached.update(step.outputs)
-    return value

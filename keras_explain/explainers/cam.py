@@ -6,11 +6,11 @@ from keras_explain.explainers.base import Explainer, heatmap_axes
 from keras_explain.explainers.resize import resize as resized
 
 
-class CAM(Explainer):
-    """Abstract: a subclass gives `combine(features, gradients) -> map`.
+class FeatureMap(Explainer):
+    """Abstract: a subclass gives `map_at(value, values, request) -> (map, predictions)`.
 
-    Both arrive as float32 of shape (N, ..., channels), channels last whatever the model's data
-    format; the map has shape (N, ...).
+    `value` is the feature map to read, `values` are the model's inputs; the map has shape
+    (N, ...) at the feature map's own size.
 
     Args:
         model: see `Explainer`.
@@ -38,30 +38,27 @@ class CAM(Explainer):
             raise ValueError(
                 f"Expected one `input` to lay the map over, received {len(self.explained)}."
             )
+        for call, shape in zip(calls, shapes, strict=True):
+            self._check_axes(call, shape)
         if self.several:
             self.keys = self.layer_path
         self.native_shapes = tuple(shapes)
 
     def _find(self, layer):
-        if layer is None and self.reshape is None:
-            return self.program.last_spatial()
-        if layer is None:
-            raise ValueError(
-                "Expected `layer` with `reshape`: name the layer whose tokens are to be"
-                " explained (in a ViT the normalisation before the last attention)."
-            )
-        return self.program.find(layer, self.node_index)
+        if layer is not None:
+            return self.scored.find(layer, self.node_index)
+        return self.scored.last_tokens() if self.reshape else self.scored.last_spatial()
 
     def _feature_shape(self, call):
         spec = call.outputs[0].spec
         if self.reshape is not None:
             tokens = spec.shape[1] if len(spec.shape) == 3 else None
             grid = self.reshape[0] * self.reshape[1]
-            if tokens is None or tokens < grid:
+            if tokens is None or not 0 <= tokens - grid < min(self.reshape):
                 raise ValueError(
                     f"Expected `reshape` to fit the tokens of layer {call.path!r}, of shape"
                     f" {spec.shape}, received {self.reshape} ({grid} tokens). Give the rows"
-                    " and columns of the patch grid."
+                    " and columns of the patch grid; a few tokens in front of it may be others."
                 )
             return self.reshape
         if len(spec.shape) < 3:
@@ -69,7 +66,17 @@ class CAM(Explainer):
                 f"Expected a layer with a feature map, received {call.path!r} of output shape"
                 f" {spec.shape}. Name a convolution, or use `saliency` or `occlusion`."
             )
-        return self.program.spatial_shape(spec)
+        return self.scored.spatial_shape(call.outputs[0])
+
+    def _check_axes(self, call, shape):
+        axes = len(heatmap_axes(self.program, self.explained[0]))
+        if self.resize and len(shape) < axes:
+            raise ValueError(
+                f"Expected a layer with a map of {axes} axes, as the input has, received"
+                f" {call.path!r} of shape {call.outputs[0].spec.shape}. For tokens that were cut"
+                " from an image give their grid, as reshape=(14, 14); for the numbers as they"
+                " are, resize=False."
+            )
 
     def _inputs_like(self, shape):
         """The input that the features see and that has as many axes as they."""
@@ -90,8 +97,7 @@ class CAM(Explainer):
     def compute(self, values, request):
         heatmaps = []
         for value, shape in zip(self.features, self.native_shapes, strict=True):
-            (features,), (grads,), predictions = self.gradients(values, request, [value])
-            heatmap = self.combine(self._channels_last(features), self._channels_last(grads))
+            heatmap, predictions = self.map_at(value, values, request)
             if self._resizes(shape):
                 image = values[self.program.inputs.index(self.explained[0])]
                 axes = heatmap_axes(self.program, self.explained[0])
@@ -99,20 +105,35 @@ class CAM(Explainer):
             heatmaps.append(heatmap)
         return heatmaps, predictions
 
-    def combine(self, features, gradients):
+    def map_at(self, value, values, request):
         raise NotImplementedError
 
-    def _channels_last(self, x):
+    def channels_last(self, x):
+        """float32 of shape (N, ..., channels), tokens laid out as a grid."""
         x = ops.cast(x, "float32")
         if self.reshape is not None:
             rows, columns = self.reshape
             x = x[:, x.shape[1] - rows * columns :, :]
             return ops.reshape(x, (-1, rows, columns, x.shape[-1]))
-        if len(x.shape) > 3 and self.program.data_format() == "channels_first":
-            return ops.moveaxis(x, 1, -1)
-        return x
+        channel = self.program.channel_axis(self.features[0])
+        return x if channel == len(x.shape) - 1 else ops.moveaxis(x, channel, -1)
 
     def get_config(self):
         path = list(self.layer_path) if self.several else self.layer_path
         return {**super().get_config(), "layer": path, "node_index": self.node_index,
                 "reshape": self.reshape, "resize": self.resize}
+
+
+class CAM(FeatureMap):
+    """Abstract: a subclass gives `combine(features, gradients) -> map`.
+
+    Both arrive as float32 of shape (N, ..., channels), channels last whatever the model's data
+    format; the map has shape (N, ...).
+    """
+
+    def map_at(self, value, values, request):
+        (features,), (grads,), predictions = self.gradients(values, request, [value])
+        return self.combine(self.channels_last(features), self.channels_last(grads)), predictions
+
+    def combine(self, features, gradients):
+        raise NotImplementedError

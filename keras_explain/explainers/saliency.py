@@ -3,7 +3,13 @@
 import keras
 from keras import ops
 
-from keras_explain.explainers.base import Explainer, channel_axes, differentiable_value
+from keras_explain.explainers.base import (
+    Explainer,
+    channel_axes,
+    check_choice,
+    differentiable_value,
+)
+from keras_explain.explainers.finite_differences import FiniteDifferences
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -18,25 +24,32 @@ class Saliency(Explainer):
 
     def compute(self, values, request):
         _, grads, predictions = self.gradients(values, request, self.cut)
-        return [self._reduced(v, g) for v, g in zip(self.explained, grads, strict=True)], predictions
-
-    def _reduced(self, value, gradient):
-        gradient = ops.cast(gradient, "float32")
-        channels = channel_axes(self.program, value, len(gradient.shape))
-        if self.signed:
-            return ops.sum(gradient, axis=channels) if channels else gradient
-        return ops.max(ops.abs(gradient), axis=channels) if channels else ops.abs(gradient)
+        heatmaps = [over_channels(self.program, v, g, self.signed)
+                    for v, g in zip(self.explained, grads, strict=True)]
+        return heatmaps, predictions
 
     def get_config(self):
         return {**super().get_config(), "signed": self.signed}
 
 
-def saliency(model, target=None, *, signed=False, **options):
+def over_channels(program, value, gradient, signed):
+    """One number per pixel: the sum over the channels, or the largest magnitude (tokens: norm)."""
+    gradient = ops.cast(gradient, "float32")
+    channels = channel_axes(program, value, len(gradient.shape))
+    if signed:
+        return ops.sum(gradient, axis=channels) if channels else gradient
+    if len(gradient.shape) == 3 and len(value.spec.shape) < 3:  # embedded tokens
+        return ops.norm(gradient, axis=-1)
+    return ops.max(ops.abs(gradient), axis=channels) if channels else ops.abs(gradient)
+
+
+def saliency(model, target=None, *, signed=False, method="gradient", **options):
     """Build a model that shows how strongly each pixel moves the score.
 
     The gradient of the class's logit by the input: the largest magnitude over the channels, or
     with `signed=True` their sum. Sharp and noisy; it shows sensitivity, not contribution.
-    Integer-token models are differentiated at their embedding, one score per token.
+    Token models are differentiated at their embedding: one score per token, the norm of its
+    gradient, zero on padding. Models with TextVectorization inside take strings.
 
     Simonyan, Vedaldi, Zisserman 2013, "Deep Inside Convolutional Networks: Visualising Image
     Classification Models and Saliency Maps", https://arxiv.org/abs/1312.6034.
@@ -45,12 +58,16 @@ def saliency(model, target=None, *, signed=False, **options):
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
         target: see `grad_cam`.
         signed: True keeps the sign: positive where more of the input raises the score.
-        **options: output, input, score, normalize: see `grad_cam`.
+        method: "gradient", or "finite_differences" for a model without gradients: any function
+            from a batch to scores in the place of `model`.
+        **options: output, input, score, normalize: see `grad_cam`; with finite differences
+            step, channel_axis, batch_size: see `FiniteDifferences`.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape
         (N, H, W) for images, (N, T) for sequences and tokens, (N, F) for tables, in units of
-        the logit per unit of input. With several inputs, a list or dict of heatmaps.
+        the logit per unit of input. With several inputs, a list or dict of heatmaps. With
+        finite differences a `FiniteDifferences`, which is called the same way.
 
     Raises:
         TypeError, ValueError: see `grad_cam`.
@@ -62,4 +79,7 @@ def saliency(model, target=None, *, signed=False, **options):
         >>> bool(np.allclose(out["heatmap"][0], model.layers[0].kernel[:, 0]))
         True
     """
+    check_choice("method", method, ("gradient", "finite_differences"))
+    if method == "finite_differences":
+        return FiniteDifferences(model, target, signed=signed, **options)
     return Saliency(model, target=target, signed=signed, **options).explained_model()

@@ -1,0 +1,161 @@
+"""The steps of a program, and what kind each is: convolution, feature map, tokens, activation.
+
+Everything that the library concludes from the type of a layer or operation is in this file.
+"""
+
+import dataclasses
+
+import keras
+from keras import tree
+
+TRANSPARENT = ("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Cast", "ExpandDims",
+               "_Cast", "_KeepMask", "_SetMask")
+NO_FEATURES = (*TRANSPARENT, "MaxPool", "AveragePool", "AvgPool", "AdaptiveAverage",
+               "AdaptiveMax", "GlobalAverage", "GlobalMax", "ZeroPadding", "Cropping", "Pad",
+               "Permute", "Transpose", "SpatialDropout", "GaussianDropout", "GaussianNoise",
+               "GetItem", "UpSampling", "Resiz")
+CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv", "ConvTranspose")  # keras.ops
+
+
+class Value:
+    """An edge of the program. `spec` is its symbolic shape and dtype."""
+
+    def __init__(self, spec):
+        self.spec = keras.KerasTensor(spec.shape, spec.dtype, name=getattr(spec, "name", None))
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """One call: `outputs = fn(*args, **kwargs)`, where Values stand for tensors."""
+
+    fn: object
+    args: tuple
+    kwargs: dict
+    outputs: list
+    path: str = ""
+
+    @property
+    def reads(self):
+        return [v for v in tree.flatten((self.args, self.kwargs)) if isinstance(v, Value)]
+
+
+@dataclasses.dataclass(eq=False)
+class Call:
+    """One use of a layer or nested model, under the path that a user can name."""
+
+    path: str
+    layer: object
+    outputs: list
+    index: int = 0
+
+
+def kind(fn):
+    return type(fn).__name__
+
+
+def is_transparent(fn):
+    """Whether a step passes its numbers on as they are."""
+    if kind(fn) == "Activation":
+        return getattr(fn.activation, "__name__", "") == "linear"
+    return kind(fn) in TRANSPARENT
+
+
+def is_feature_map(step):
+    """Whether a step computes features, rather than move, pool or pad those of another."""
+    return not kind(step.fn).startswith(NO_FEATURES)
+
+
+def is_attention(fn):
+    return isinstance(fn, keras.layers.Layer) and "Attention" in kind(fn)
+
+
+def is_convolution(step):
+    """A layer whose kernel spans space (of the rank of its output), or such an operation."""
+    fn, spec = step.fn, step.outputs[0].spec
+    if kind(fn) in CONVOLUTIONS:
+        return True
+    if not has_weights(fn) or is_attention(fn) or isinstance(fn, keras.layers.EinsumDense):
+        return False
+    if is_built_in(fn):
+        return hasattr(fn, "kernel_size")
+    return len(spec.shape) >= 3 and any(
+        len(w.shape) == len(spec.shape) and not _broadcasts(w.shape, step.reads[0].spec.shape)
+        for w in fn.weights
+    )
+
+
+def _broadcasts(shape, onto):
+    """Whether an array is one to add or multiply, as a position embedding, and no kernel."""
+    return all(n in (1, m) for n, m in zip(shape[1:], onto[1:], strict=False))
+
+
+def is_token_step(step, cells):
+    """Whether a layer with weights works on tokens (N, tokens, width), one for each cell."""
+    shape = step.outputs[0].spec.shape
+    return has_weights(step.fn) and len(shape) == 3 and (shape[1] or 0) >= cells
+
+
+def has_weights(fn):
+    return isinstance(fn, keras.layers.Layer) and bool(fn.weights)
+
+
+def has_fused_activation(fn):
+    """Whether an `activation` is the last thing that `fn` does to its product with a kernel."""
+    return has_weights(fn) and is_built_in(fn) and not isinstance(fn, keras.layers.RNN)
+
+
+def is_built_in(layer):
+    """Whether the layer computes as Keras wrote it."""
+    return type(layer).call.__module__.startswith("keras.")
+
+
+def activation_name(fn, rank, class_axis):
+    """"softmax" or "sigmoid" where `fn` ends in it, over the classes; else another name or None."""
+    activation = getattr(fn, "activation", None)
+    if activation is not None:
+        name, axis = getattr(activation, "__name__", None), -1
+    else:
+        name, axis = kind(fn).lower(), getattr(fn, "axis", -1)
+    if name == "sigmoid":
+        return name
+    if name in ("softmax", "log_softmax", "logsoftmax") and isinstance(axis, int):
+        return "softmax" if axis % rank == class_axis else None
+    return None
+
+
+def channel_axes(steps):
+    """Where the channels are: {Value: axis}, as far as the layers tell.
+
+    A layer with a `data_format` tells for its input and output; from there it is followed
+    through steps that keep or permute the axes, forward and then backward.
+    """
+    axes = {}
+    for step in steps:
+        declared = getattr(step.fn, "data_format", None)
+        if declared in ("channels_last", "channels_first") and kind(step.fn) != "Flatten":
+            for value in (step.reads[0], step.outputs[0]):
+                rank = len(value.spec.shape)
+                if rank >= 3:
+                    axes.setdefault(value, 1 if declared == "channels_first" else rank - 1)
+        for read in step.reads:
+            order = _order(step, read)
+            if order and read in axes:
+                axes.setdefault(step.outputs[0], order.index(axes[read]))
+    for step in reversed(steps):
+        for read in step.reads:
+            order = _order(step, read)
+            if order and step.outputs[0] in axes:
+                axes.setdefault(read, order[axes[step.outputs[0]]])
+    return axes
+
+
+def _order(step, read):
+    """For each axis of the output the axis of `read` that it is; None where they do not match."""
+    rank = len(read.spec.shape)
+    if kind(step.fn) == "Permute":
+        return (0, *step.fn.dims)
+    if kind(step.fn) == "Transpose":
+        return tuple(a % rank for a in step.fn.axes or reversed(range(rank)))
+    if kind(step.fn) in ("Moveaxis", "Swapaxes") or len(step.outputs[0].spec.shape) != rank:
+        return None
+    return tuple(range(rank))
