@@ -1,19 +1,28 @@
 """Occlusion: the drop of the score when a patch of the input is hidden."""
 
+import warnings
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_explain.explainers import baselines, sliding
 from keras_explain.explainers.base import (
-    Explainer, check_choice, check_positive, heatmap_axes, take_rows,
+    Explainer,
+    check_choice,
+    check_positive,
+    heatmap_axes,
+    image_like,
+    take_rows,
 )
 from keras_explain.incremental.executor import bind, folded
 from keras_explain.incremental.plan import Plan, plannable
+from keras_explain.incremental.precision import is_native, reduced
 from keras_explain.incremental.report import report
 from keras_explain.incremental.run import drops
 
 ENGINES = ("auto", "incremental", "full")
+PRECISIONS = ("float32", "bfloat16")
 # Below this factor of counted work, windows are not worth their overhead.
 WORTHWHILE = 1.1
 
@@ -25,9 +34,10 @@ class Occlusion(Explainer):
     signed = True
 
     def __init__(self, model, *, patch_size=None, stride=None, patch_value="mean",
-                 batch_size=64, score="probability", engine="auto", **options):
+                 batch_size=64, score="probability", engine="auto",
+                 precision="float32", **options):
         super().__init__(model, score=score, **options)
-        self.explain_inputs(_image_like(self.program))
+        self.explain_inputs(image_like(self.program))
         self.patch_size = _per_axis("patch_size", patch_size)
         self.stride = _per_axis("stride", stride)
         check_positive("batch_size", batch_size)
@@ -36,28 +46,41 @@ class Occlusion(Explainer):
             self.patch_value = baselines.check("patch_value", patch_value, value.spec)
         self.grids = tuple(self._grid(v) for v in self.explained)
         check_choice("engine", engine, ENGINES)
-        self.engine, self.folded = engine, folded(self.program)
+        check_choice("precision", precision, PRECISIONS)
+        self.engine, self.precision = engine, precision
+        self.folded = folded(self.program)
         self.plans = tuple(
             self._plan(v, g) for v, g in zip(self.explained, self.grids, strict=True))
 
     def _plan(self, value, grid):
         """The plan by windows, or the reason why every position runs the whole model."""
         if self.engine == "full":
-            return 'engine="full"'
+            reason = "you asked for engine=\"full\""
+            self._check_possible(reason)
+            return reason
         reason = plannable(self.folded, value)
         if len(grid) != len(value.spec.shape) - 2:
             reason = "the input is not a map with channels"
         if reason is None:
             plan = Plan(self.folded, value, grid)
-            if self.engine == "incremental" or plan.speedup() > WORTHWHILE:
+            wanted = self.engine == "incremental" or self.precision != "float32"
+            if wanted or plan.speedup() > WORTHWHILE:
                 return plan
             reason = f"windows save only a factor of {plan.speedup():.2f}"
+        self._check_possible(reason)
+        return reason
+
+    def _check_possible(self, reason):
         if self.engine == "incremental":
             raise ValueError(
-                f'Expected a model that engine="incremental" can run by windows, but {reason}.'
-                ' Use engine="auto".'
+                'Expected a model and an input that engine="incremental" can run by windows, but'
+                f' {reason}. Use engine="auto".'
             )
-        return reason
+        if self.precision != "float32":
+            raise ValueError(
+                f"Expected a model and an input that can run by windows for"
+                f" precision={self.precision!r}, but {reason}. Use precision=\"float32\"."
+            )
 
     def report(self):
         """What the engine does: for each step its window and saving, as text to print."""
@@ -85,31 +108,57 @@ class Occlusion(Explainer):
         return tuple(zip(patch, stride, strict=True))
 
     def compute(self, values, request):
+        drops, predictions = self.drops(values, request)
+        heatmaps = []
+        for value, grid, lost in zip(self.explained, self.grids, drops, strict=True):
+            image = values[self.program.inputs.index(value)]
+            sizes = [ops.shape(image)[a] for a in heatmap_axes(self.program, value)]
+            heatmaps.append(sliding.spread(lost, sizes, grid))
+        return heatmaps, predictions
+
+    def drops(self, values, request=None):
+        """The score lost at each position, before it is spread over pixels.
+
+        Returns:
+            A list with one tensor (N, positions per axis...) for each explained input, and the
+            predictions.
+        """
         raw, predictions = self.program(values)
         scores = self.scores(raw, predictions)
         chosen = self.choose(scores, request)
         fast = bind(self.folded)  # once a call, outside of the loop over positions
         rounding = 4 * sliding.rounding(raw, scores)
-        heatmaps = []
+        found = []
         for value, grid, plan in zip(self.explained, self.grids, self.plans, strict=True):
             image = values[self.program.inputs.index(value)]
-            axes = heatmap_axes(self.program, value)
-            hidden = baselines.baseline(image, axes, self.patch_value)
+            hidden = baselines.baseline(image, heatmap_axes(self.program, value), self.patch_value)
             if isinstance(plan, Plan):
                 lost = self._drops_by_windows(fast, values, plan, hidden, chosen)
             else:
                 lost = self._drops(fast, values, value, grid, hidden, chosen)
-            sizes = [ops.shape(image)[a] for a in axes]
-            heatmaps.append(sliding.spread(sliding.unless_rounding(lost, rounding), sizes, grid))
-        return heatmaps, predictions
+            found.append(sliding.unless_rounding(lost, rounding))
+        return found, predictions
 
     def _drops_by_windows(self, program, values, plan, hidden, chosen):
         """Score lost at each position, shape (N, positions per axis...)."""
         def score(outputs, image):
             return ops.sum(self.scores(*outputs) * ops.take(chosen, image, axis=0), axis=-1)
 
-        lost = drops(plan, program, values, hidden, score, self.batch_size)
+        exact = None
+        if self._reduces():
+            exact, program = program, reduced(self.folded, plan.rows, plan.first_reduced())
+        lost = drops(plan, program, values, hidden, score, self.batch_size, exact)
         return ops.reshape(lost, (-1, *plan.counts))
+
+    def _reduces(self):
+        """Whether to compute in less than float32, which needs a machine that can."""
+        if self.precision == "float32" or is_native():
+            return self.precision != "float32"
+        warnings.warn(
+            f"This machine has no instructions for {self.precision}; occlusion runs in float32.",
+            stacklevel=2,
+        )
+        return False
 
     def _drops(self, program, values, value, grid, hidden, chosen):
         """The same, by one run of the whole model for each position."""
@@ -138,14 +187,15 @@ class Occlusion(Explainer):
             **super().get_config(),
             "patch_size": self.patch_size,
             "stride": self.stride,
-            "patch_value": self.patch_value,
+            "patch_value": baselines.to_config(self.patch_value),
             "batch_size": self.batch_size,
             "engine": self.engine,
+            "precision": self.precision,
         }
 
 
 def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="mean",
-              batch_size=64, engine="auto", **options):
+              batch_size=64, engine="auto", precision="float32", **options):
     """Build a model that hides one patch after the other and records what the score loses.
 
     What people understand best, and faithful by construction: each number is a measured drop.
@@ -170,6 +220,10 @@ def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="
         batch_size: forward passes at a time. It bounds the memory and changes no number.
         engine: "incremental" (by windows), "full" (the whole model at each position), or "auto":
             by windows where they save work. `explained.explainer.report()` tells which and why.
+        precision: "float32", or "bfloat16" for the part of the model that the windows no longer
+            shrink: about twice as fast where the processor computes it natively. A rank
+            correlation of about 0.99 with the exact map is checked on 16 positions of every
+            image; where it fails the image is computed again in float32, with a warning.
         **options: output, input, normalize: see `grad_cam`; score: "probability" (default) or
             "logit".
 
@@ -194,7 +248,7 @@ def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="
     """
     return Occlusion(
         model, patch_size=patch_size, stride=stride, target=target, patch_value=patch_value,
-        batch_size=batch_size, engine=engine, **options,
+        batch_size=batch_size, engine=engine, precision=precision, **options,
     ).explained_model()
 
 
@@ -219,9 +273,3 @@ def _default_patch(value, size):
             f" {value.spec.shape}."
         )
     return max(1, size // 8)
-
-
-def _image_like(program):
-    """Images, sequences and volumes if the model has any, else all inputs."""
-    large = [v for v in program.inputs if len(v.spec.shape) > 2]
-    return large or program.inputs

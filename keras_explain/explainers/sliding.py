@@ -3,6 +3,7 @@
 Sizes may be ints or scalar tensors; a grid holds (patch, stride) for each axis.
 """
 
+import keras
 from keras import ops
 
 
@@ -65,6 +66,25 @@ def for_all_pairs(score, images, counts, batch_size):
         (ops.convert_to_tensor(0, "int32"), ops.zeros((total,), "float32")),
     )
     return scores
+
+
+def rounding(raw, scores):
+    """What rounding alone may change in the scores of each example, shape (N,).
+
+    Args:
+        raw: the model's answer, in the dtype that it computes with.
+        scores: float32 of shape (N, ...).
+    """
+    dtype = keras.backend.standardize_dtype(raw.dtype)
+    spacing = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-47}.get(dtype, 2.0**-18)
+    return spacing * ops.max(ops.abs(scores), axis=tuple(range(1, len(scores.shape))))
+
+
+def unless_rounding(changes, limit):
+    """`changes` of shape (N, ...), zero for examples in which none exceeds `limit` (N,)."""
+    axes = tuple(range(1, len(changes.shape)))
+    largest = ops.max(ops.abs(changes), axis=axes, keepdims=True)
+    return ops.where(largest > ops.reshape(limit, (-1, *[1] * len(axes))), changes, 0.0)
 
 
 def spread(drops, sizes, grid):

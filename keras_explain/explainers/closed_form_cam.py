@@ -1,0 +1,165 @@
+"""Class activation mapping: the closed form of Grad-CAM for linear heads."""
+
+import keras
+from keras import ops
+
+from keras_explain import targets
+from keras_explain.explainers.cam import FeatureMap
+from keras_explain.steps import kind
+
+UNCHANGED = ("Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+             "GaussianDropout", "GaussianNoise", "Cast", "_Cast", "_KeepMask")
+RESHAPING = ("Reshape", "Flatten", "Squeeze", "ExpandDims")
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class ClosedFormCAM(FeatureMap):
+    """The layer behind `cam`."""
+
+    def __init__(self, model, **options):
+        super().__init__(model, **options)
+        if callable(self.target) or self.score != "logit":
+            raise ValueError(
+                'Expected a class as `target` and score="logit", because the closed form holds'
+                f" for logits only, received target={self.target!r} and score={self.score!r}."
+                " Use `grad_cam`."
+            )
+        self.heads = tuple(self._head(value) for value in self.features)
+
+    def _head(self, value):
+        """The steps from a feature map to the logits, all of them linear."""
+        raw = self.program.outputs[0]
+        after, pooled = value, False
+        steps = self.program.with_outputs((raw,)).split([value])[1].steps
+        for step in steps:
+            pooling = _is_pooling(step, self.program)
+            follows = step.reads == [after] or kind(step.fn) == "_KeepMask"
+            linear = _is_linear(step, pooled or self._keeps_channels(step))
+            if not follows or not (linear or pooling and not pooled):
+                raise ValueError(_message(step.path or kind(step.fn)))
+            pooled, after = pooled or pooling, step.outputs[0]
+        if not pooled:
+            raise ValueError(_message("no pooling"))
+        return steps
+
+    def _keeps_channels(self, step):
+        """Whether a step before pooling leaves the channels, on the last axis, as they are."""
+        before, after = step.reads[0], step.outputs[0]
+        last = self.program.channel_axis(before) == len(before.spec.shape) - 1
+        return last and after.spec.shape[-1] == before.spec.shape[-1]
+
+    def map_at(self, value, values, request):
+        features, raw, predictions = self.program.with_outputs(
+            (value, *self.program.outputs))(values)
+        features = self.channels_last(features)
+        chosen = self.choose(self.scores(raw, predictions), request)
+        weights = None
+        for step in self.heads[self.features.index(value)]:
+            weights = _through(weights, step.fn)
+        if weights is None or len(weights.shape) == 1:
+            diagonal = ops.eye(features.shape[-1])
+            weights = diagonal if weights is None else diagonal * weights
+        by_class = targets.class_scores(weights, self.activation)
+        weights = ops.matmul(chosen, ops.transpose(by_class))
+        space = [1] * (len(features.shape) - 2)
+        weights = ops.reshape(weights, (-1, *space, features.shape[-1]))
+        return ops.sum(weights * features, axis=-1), predictions
+
+
+def _is_pooling(step, program):
+    """Whether a step averages over space, all of it."""
+    name, shape = kind(step.fn), step.reads[0].spec.shape
+    if name.startswith("GlobalAveragePooling"):
+        return True
+    if name == "Mean":
+        axes = step.fn.axis if isinstance(step.fn.axis, (list, tuple)) else [step.fn.axis]
+        channel = program.channel_axis(step.reads[0])
+        space = [a for a in range(1, len(shape)) if a != channel]
+        return None not in axes and sorted(a % len(shape) for a in axes) == space
+    return False
+
+
+def _is_linear(step, reshapes):
+    """Whether a step maps each cell's channels linearly, up to a constant."""
+    fn, name = step.fn, kind(step.fn)
+    activation = getattr(fn, "activation", None)
+    if activation is not None and activation is not keras.activations.linear:
+        return False
+    if name in ("Conv1D", "Conv2D", "Conv3D"):
+        pointwise = set(fn.kernel_size) == {1} and set(fn.strides) == {1} and fn.groups == 1
+        return pointwise and getattr(fn, "quantization_mode", None) is None
+    if name == "Dense":
+        return getattr(fn, "quantization_mode", None) is None
+    if name == "Rescaling":
+        return isinstance(fn.scale, (int, float))
+    return name in (*UNCHANGED, "BatchNormalization", "Activation") or reshapes and (
+        name in RESHAPING)
+
+
+def _through(weights, fn):
+    """Weights of the features after one more step: (channels, units), a diagonal, or None."""
+    if kind(fn) == "Rescaling":
+        kernel = ops.convert_to_tensor([float(fn.scale)])
+    elif kind(fn) == "BatchNormalization":
+        kernel = ops.rsqrt(ops.cast(fn.moving_variance, "float32") + fn.epsilon)
+        kernel = kernel * ops.cast(fn.gamma, "float32") if fn.scale else kernel
+    elif hasattr(fn, "kernel"):
+        kernel = ops.cast(ops.convert_to_tensor(fn.kernel), "float32")
+        kernel = ops.reshape(kernel, kernel.shape[-2:])
+    else:
+        return weights
+    if weights is None:
+        return kernel
+    if len(kernel.shape) == 1:
+        return weights * kernel
+    return weights[:, None] * kernel if len(weights.shape) == 1 else ops.matmul(weights, kernel)
+
+
+def _message(found):
+    return (
+        "Expected a head of global average pooling and linear layers (Dense, 1x1 convolution,"
+        f" BatchNormalization, Dropout) between the feature map and the logits, received {found!r}."
+        " Use `grad_cam`, which explains any differentiable head."
+    )
+
+
+def cam(model, layer=None, target=None, **options):
+    """Build a model that shows how each place added to the logit, without gradients.
+
+    Class activation mapping, the ancestor of Grad-CAM: where global average pooling and a
+    linear layer end the network, the class's own weights times the feature maps tell exactly
+    what each cell contributes. `relu(cam) / cells` are Grad-CAM's numbers. No gradient
+    operation is in the graph, so the explained model converts to engines that know none.
+
+    Zhou et al. 2016, "Learning Deep Features for Discriminative Localization",
+    https://arxiv.org/abs/1512.04150.
+
+    Args:
+        model: a built `keras.Model` that ends in global average pooling and linear layers
+            (Dropout and BatchNormalization may stand between), then any softmax or sigmoid. It
+            is shared and never changed.
+        layer: the feature map to read, see `grad_cam`. None takes the last one.
+        target: the class to explain, see `grad_cam`; no callable.
+        **options: output, input, node_index, reshape, resize, normalize: see `grad_cam`.
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap"}; the heatmap is signed, float32 of shape
+        (N, H, W), in units of the logit: at its native size (`resize=False`) its mean is the
+        logit but for the bias.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`; a head that is not linear, for which `grad_cam`
+            is the method.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([
+        ...     keras.Input((24, 32, 3)),
+        ...     keras.layers.Conv2D(4, 3, activation="relu"),
+        ...     keras.layers.GlobalAveragePooling2D(),
+        ...     keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> kx.cam(model, target=1)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        (5, 24, 32)
+    """
+    return ClosedFormCAM(model, layer=layer, target=target, **options).explained_model()

@@ -1,0 +1,63 @@
+"""Gradient times input."""
+
+import keras
+from keras import ops
+
+from keras_explain.explainers.base import Explainer, differentiable_value
+from keras_explain.explainers.saliency import over_channels
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class GradientXInput(Explainer):
+    """The layer behind `gradient_x_input`."""
+
+    signed = True
+
+    def __init__(self, model, **options):
+        super().__init__(model, **options)
+        self.explain_inputs(self.program.inputs)
+        self.cut = tuple(differentiable_value(self.program, v) for v in self.explained)
+
+    def compute(self, values, request):
+        points, grads, predictions = self.gradients(values, request, self.cut)
+        heatmaps = []
+        for value, point, gradient in zip(self.explained, points, grads, strict=True):
+            product = ops.cast(point, "float32") * ops.cast(gradient, "float32")
+            heatmaps.append(over_channels(self.program, value, product, signed=True))
+        return heatmaps, predictions
+
+
+def gradient_x_input(model, target=None, **options):
+    """Build a model that shows what each pixel contributes, to first order.
+
+    The gradient of the class's logit times the input, summed over the channels: exactly the
+    contribution in a linear model, and in a network of ReLUs without biases (there it adds up
+    to the logit). Costs what saliency costs. It says nothing where the input is 0, so it depends
+    on what 0 means after preprocessing (black or the mean colour), and it is blind where a unit
+    is saturated; `integrated_gradients` repairs both.
+
+    Shrikumar et al. 2016, "Not Just a Black Box: Learning Important Features Through Propagating
+    Activation Differences", https://arxiv.org/abs/1605.01713.
+
+    Args:
+        model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
+        target: see `grad_cam`.
+        **options: output, input, score, normalize: see `grad_cam`.
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap"}; the heatmap is signed, float32 of shape
+        (N, H, W) for images, (N, T) for sequences and tokens (gradient times embedding),
+        (N, F) for tables, in units of the logit. With several inputs, a list or dict of them.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+        >>> out = kx.gradient_x_input(model)(np.array([[1.0, -2.0, 0.5]]))
+        >>> total = keras.ops.sum(out["heatmap"], axis=-1) - out["predictions"][:, 0]
+        >>> bool(keras.ops.all(keras.ops.abs(total) < 1e-6))
+        True
+    """
+    return GradientXInput(model, target=target, **options).explained_model()

@@ -1,0 +1,204 @@
+"""Integrated gradients, and expected gradients over several baselines."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_explain.explainers import baselines
+from keras_explain.explainers.base import check_choice, check_positive, heatmap_axes
+from keras_explain.explainers.repeated import RepeatedGradients
+from keras_explain.explainers.saliency import over_channels
+
+METHODS = ("gauss_legendre", "midpoint")
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class IntegratedGradients(RepeatedGradients):
+    """The layer behind `integrated_gradients`."""
+
+    signed = True
+    figures = ("completeness_gap",)
+
+    def __init__(self, model, *, baseline="zero", steps=32, method="gauss_legendre", **options):
+        super().__init__(model, **options)
+        check_positive("steps", steps)
+        check_choice("method", method, METHODS)
+        self.steps, self.method = steps, method
+        self.baseline = _per_input(baseline, self.explained, self.keys)
+        self.stacked = tuple(_is_stack(b, v) for b, v in zip(self.baseline, self.explained,
+                                                             strict=True))
+        counts = {len(b) for b, several in zip(self.baseline, self.stacked, strict=True) if several}
+        if len(counts) > 1:
+            raise ValueError(
+                "Expected stacks of equally many baselines for each input, received"
+                f" {sorted(counts)}."
+            )
+        self.baseline_count = counts.pop() if counts else 1
+
+    def compute(self, values, request):
+        points, head = self.split_at(values, self.cut)
+        scores, predictions = head(points)
+        chosen = self.choose(scores, request)
+        bases = [self._base(i, point, values) for i, point in enumerate(points)]
+        nodes, weights = (ops.convert_to_tensor(x) for x in _quadrature(self.method, self.steps))
+
+        def bases_of(rows, which):
+            return [ops.take(base, which if several else rows, axis=0)
+                    for base, several in zip(bases, self.stacked, strict=True)]
+
+        def vary(rows, which):
+            varied = []
+            for point, base in zip(points, bases_of(rows, which // self.steps), strict=True):
+                share = ops.take(nodes, which % self.steps, axis=0)
+                share = ops.cast(ops.reshape(share, (-1, *[1] * (len(base.shape) - 1))), base.dtype)
+                varied.append(base + share * (ops.take(point, rows, axis=0) - base))
+            return varied
+
+        def terms(gradients, rows, which):
+            found = []
+            weight = ops.take(weights, which % self.steps, axis=0)
+            for gradient, point, base in zip(
+                gradients, points, bases_of(rows, which // self.steps), strict=True
+            ):
+                moved = ops.cast(ops.take(point, rows, axis=0) - base, "float32")
+                share = ops.reshape(weight, (-1, *[1] * (len(base.shape) - 1)))
+                found.append(share * moved * gradient)
+            return found
+
+        rows = ops.arange(ops.shape(scores)[0])
+
+        def add_base_score(which, total):
+            base_scores, _ = head(bases_of(rows, ops.zeros_like(rows) + which))
+            return total + ops.sum(base_scores * chosen, axis=-1)
+
+        count = self.baseline_count * self.steps
+        sums = self.sums(points, head, chosen, count, vary, terms)
+        start = ops.fori_loop(
+            0, self.baseline_count, add_base_score, ops.zeros_like(scores[:, 0]))
+        gap = start / self.baseline_count - ops.sum(scores * chosen, axis=-1)
+        heatmaps = []
+        for value, total in zip(self.explained, sums, strict=True):
+            total = total / self.baseline_count
+            gap = gap + ops.sum(total, axis=tuple(range(1, len(total.shape))))
+            heatmaps.append(over_channels(self.program, value, total, signed=True))
+        return heatmaps, predictions, gap
+
+    def _base(self, i, point, values):
+        """The baselines where input `i` is differentiated, one per example or per baseline."""
+        value, given = self.explained[i], self.baseline[i]
+        index, axes = self.program.inputs.index(value), heatmap_axes(self.program, value)
+        embedded = self.cut[i] is not value
+        if embedded and isinstance(given, str):  # no token: zero, or the mean of the sentence
+            mean = ops.mean(point, axis=1, keepdims=True) if given == "mean" else 0
+            return ops.zeros_like(point) + mean
+        if self.stacked[i]:
+            one = ops.zeros_like(values[index][:1], dtype="float32")
+            base = one + ops.convert_to_tensor(given)
+        else:
+            base = baselines.baseline(values[index], axes, given)
+        if embedded:
+            base = ops.cast(base, values[index].dtype)
+            inputs = [base if v is value else x
+                      for v, x in zip(self.program.inputs, values, strict=True)]
+            (base,) = self.program.with_outputs([self.cut[i]])(inputs)
+        return ops.cast(base, point.dtype)
+
+    def get_config(self):
+        given = [baselines.to_config(b) for b in self.baseline]
+        if len(given) > 1:
+            given = {str(k): b for k, b in zip(self.keys, given, strict=True)}
+        else:
+            given = given[0]
+        return {**super().get_config(), "baseline": given, "steps": self.steps,
+                "method": self.method}
+
+
+def _per_input(given, explained, keys):
+    """The checked baseline of each explained input."""
+    several = isinstance(given, dict) and "float32" not in given
+    if several and {str(k) for k in given} != {str(k) for k in keys}:
+        raise ValueError(
+            f"Expected one baseline for each of the inputs {list(keys)}, received them for"
+            f" {list(given)}."
+        )
+    by_name = {str(k): b for k, b in given.items()} if several else {}
+    found = []
+    for key, value in zip(keys, explained, strict=True):
+        one = by_name[str(key)] if several else given
+        one = one if isinstance(one, str) else baselines.from_config(one)
+        if _is_stack(one, value):
+            for single in one:
+                baselines.check("baseline", single, value.spec)
+            found.append(one)
+        else:
+            found.append(baselines.check("baseline", one, value.spec))
+    return tuple(found)
+
+
+def _is_stack(baseline, value):
+    """Whether a baseline is several, for expected gradients."""
+    return not isinstance(baseline, str) and np.ndim(baseline) == len(value.spec.shape)
+
+
+def _quadrature(method, steps):
+    """Nodes and weights of the integral from 0 to 1, float32."""
+    if method == "midpoint":
+        nodes, weights = (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
+    else:
+        nodes, weights = np.polynomial.legendre.leggauss(steps)
+        nodes, weights = (nodes + 1) / 2, weights / 2
+    return nodes.astype("float32"), weights.astype("float32")
+
+
+def integrated_gradients(model, target=None, *, baseline="zero", steps=32,
+                         method="gauss_legendre", batch_size=32, **options):
+    """Build a model that shares the score out over the pixels, so that the shares add up.
+
+    The gradient of the class's logit, averaged along the straight way from a baseline (an input
+    with nothing to see) to the image, times the way. The shares add up to the difference of the
+    two scores; by how much the sum misses it is reported for each image, so that one sees
+    whether `steps` are enough. Costs `steps` times what saliency costs, for each baseline.
+    Pixels that look like the baseline get nothing: several baselines (expected gradients) help.
+
+    Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks",
+    https://arxiv.org/abs/1703.01365. Several baselines: Erion et al. 2021, "Improving
+    performance of deep learning models with axiomatic attribution priors and expected
+    gradients", https://arxiv.org/abs/1906.10670.
+
+    Args:
+        model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
+        target: see `grad_cam`.
+        baseline: "zero", "mean" (of the image, per channel), "blur", a number, a colour, an
+            array of the input's shape, or a stack of such arrays, whose results are averaged.
+            For models of tokens "zero" and "mean" are embeddings, numbers and arrays token ids.
+            With several inputs, a dict may hold one for each (by name, or index).
+        steps: points on the way.
+        method: where they lie: "gauss_legendre" or "midpoint" (the Riemann sum).
+        batch_size: points that are differentiated at a time. It bounds the memory and changes
+            no number.
+        **options: output, input, score, normalize: see `grad_cam`. Inputs that are not
+            explained stay as they are along the way.
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap", "completeness_gap"}; the heatmap is signed,
+        float32 of shape (N, H, W) for images, (N, T) for sequences and tokens, (N, F) for
+        tables, in units of the logit; the gap, of shape (N,), is the sum of the shares minus the
+        difference of the scores.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`; a baseline that does not fit the input.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([
+        ...     keras.Input((16, 16, 1)), keras.layers.Conv2D(4, 3, activation="silu"),
+        ...     keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> out = kx.integrated_gradients(model)(np.random.rand(3, 16, 16, 1))
+        >>> out["heatmap"].shape, bool(keras.ops.all(abs(out["completeness_gap"]) < 1e-3))
+        ((3, 16, 16), True)
+    """
+    return IntegratedGradients(
+        model, target=target, baseline=baseline, steps=steps, method=method,
+        batch_size=batch_size, **options,
+    ).explained_model()

@@ -1,0 +1,229 @@
+"""RISE: the score under random masks."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_explain.explainers import baselines, sliding
+from keras_explain.explainers.base import (
+    Explainer,
+    Plain,
+    check_choice,
+    check_positive,
+    heatmap_axes,
+    image_like,
+    take_rows,
+)
+from keras_explain.incremental.executor import bind, folded
+
+ESTIMATORS = ("centred", "paper")
+SAMPLINGS = ("sobol", "bernoulli")
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class RISE(Explainer):
+    """The layer behind `rise`."""
+
+    def __init__(self, model, *, masks=1024, grid=7, probability=0.5, baseline="mean",
+                 estimator="centred", sampling="sobol", seed=0, batch_size=64,
+                 score="probability", **options):
+        super().__init__(model, score=score, **options)
+        check_positive("masks", masks)
+        check_positive("batch_size", batch_size)
+        check_choice("estimator", estimator, ESTIMATORS)
+        check_choice("sampling", sampling, SAMPLINGS)
+        if not 0 < probability < 1:
+            raise ValueError(
+                "Expected `probability`, the visible share of each mask, between 0 and 1,"
+                f" received {probability!r}."
+            )
+        self.explain_inputs(image_like(self.program))
+        self.masks, self.grid, self.probability = masks, grid, probability
+        self.estimator, self.sampling, self.seed = estimator, sampling, int(seed)
+        self.batch_size, self.folded = batch_size, folded(self.program)
+        self.baseline = baseline
+        for value in self.explained:
+            self.baseline = baselines.check("baseline", baseline, value.spec)
+        self.designs = Plain([self._design(v) for v in self.explained])
+
+    def _design(self, value):
+        """The cells of all masks, bool of shape (masks, ...), and their shifts in 0..1."""
+        if value.spec.dtype == "string":
+            raise ValueError(
+                "Expected inputs of numbers, of which a part can be hidden, received strings. Use"
+                " `saliency` or `LimeTextExplainer`."
+            )
+        sizes = [value.spec.shape[a] for a in heatmap_axes(self.program, value)]
+        grid = [self.grid] * len(sizes) if isinstance(self.grid, int) else list(self.grid)
+        for cells in grid:
+            check_positive("grid", cells)
+        if len(grid) != len(sizes):
+            raise ValueError(
+                f"Expected one `grid`, or {len(sizes)} (one per axis of the input"
+                f" {value.spec.shape}), received {self.grid}."
+            )
+        single = len(value.spec.shape) < 3  # tokens and columns are no places to blur
+        grid = [n if single else n if n is None else min(g, n)
+                for g, n in zip(grid, sizes, strict=True)] if None not in sizes else grid
+        count = math.prod(grid)
+        if self.sampling == "sobol":
+            from scipy.stats import qmc
+
+            points = qmc.Sobol(count + len(grid), rng=self.seed).random_base2(
+                math.ceil(math.log2(self.masks)))[: self.masks]
+        else:
+            points = np.random.default_rng(self.seed).random((self.masks, count + len(grid)))
+        cells = (points[:, :count] < self.probability).reshape(-1, *grid)
+        return cells, points[:, count:].astype("float32")
+
+    def compute(self, values, request):
+        raw, predictions = self.program(values)
+        clean = self.scores(raw, predictions)
+        chosen = self.choose(clean, request)
+        program, limit = bind(self.folded), sliding.rounding(raw, clean)
+        heatmaps = []
+        for value, design in zip(self.explained, self.designs.value, strict=True):
+            index, axes = self.program.inputs.index(value), heatmap_axes(self.program, value)
+            image = values[index]
+            sizes = [ops.shape(image)[a] for a in axes]
+            hidden = baselines.baseline(image, axes, self.baseline)
+
+            def score(pairs, index=index, axes=axes, sizes=sizes, hidden=hidden, design=design):
+                rows = pairs // self.masks
+                masks = _masks(design, pairs % self.masks, sizes)
+                seen = take_rows(values, rows)
+                seen[index] = _blended(seen[index], ops.take(hidden, rows, axis=0), masks, axes)
+                scores = self.scores(*program(seen)) * ops.take(chosen, rows, axis=0)
+                return ops.sum(scores, axis=-1)
+
+            found = sliding.for_all_pairs(
+                score, ops.shape(image)[0], [self.masks], self.batch_size)
+            found = ops.reshape(found, (-1, self.masks))
+            heatmaps.append(self._averaged(design, found, sizes, limit))
+        return heatmaps, predictions
+
+    def _averaged(self, design, scores, sizes, limit):
+        """The masks, weighted by their scores."""
+        centred = scores - ops.mean(scores, axis=1, keepdims=True)
+        centred = sliding.unless_rounding(centred, limit)
+        weights = centred / (self.masks * self.probability * (1 - self.probability))
+        if self.estimator == "paper":
+            reacts = ops.any(ops.not_equal(centred, 0.0), axis=1, keepdims=True)
+            weights = ops.where(reacts, scores, 0.0) / (self.masks * self.probability)
+        steps = -(-self.masks // self.batch_size)
+
+        def step(i, total):
+            which = i * self.batch_size + ops.arange(self.batch_size)
+            inside = ops.cast(which < self.masks, "float32")
+            which = ops.minimum(which, self.masks - 1)
+            masks = ops.reshape(_masks(design, which, sizes), (self.batch_size, -1))
+            return total + ops.matmul(ops.take(weights, which, axis=1) * inside, masks)
+
+        cells = 1
+        for size in sizes:
+            cells = cells * size
+        zeros = ops.zeros((ops.shape(scores)[0], cells), "float32")
+        return ops.reshape(ops.fori_loop(0, steps, step, zeros), (-1, *sizes))
+
+    def get_config(self):
+        return {**super().get_config(), "masks": self.masks, "grid": self.grid,
+                "probability": self.probability,
+                "baseline": baselines.to_config(self.baseline), "estimator": self.estimator,
+                "sampling": self.sampling, "seed": self.seed, "batch_size": self.batch_size}
+
+
+def _masks(design, which, sizes):
+    """The masks `which`, enlarged and shifted, float32 of shape (B, *sizes)."""
+    cells, shifts = (ops.convert_to_tensor(x) for x in design)
+    masks = ops.cast(ops.take(cells, which, axis=0), "float32")
+    shifts = ops.take(shifts, which, axis=0)
+    for axis, size in enumerate(sizes):
+        count = cells.shape[axis + 1]
+        if isinstance(size, int) and size == count:
+            continue
+        pitch = -(-size // count)  # pixels of a cell; the mask is one cell larger than the image
+        place = ops.arange(size, dtype="float32") + 0.5
+        place = place + ops.floor(shifts[:, axis : axis + 1] * ops.cast(pitch, "float32"))
+        place = place * (count / ops.cast((count + 1) * pitch, "float32")) - 0.5
+        place = ops.clip(place, 0.0, count - 1.0)[:, :, None]
+        weights = ops.maximum(1.0 - ops.abs(place - ops.arange(count, dtype="float32")), 0.0)
+        moved = ops.moveaxis(masks, axis + 1, 1)
+        rest = ops.shape(moved)[2:]
+        moved = ops.matmul(weights, ops.reshape(moved, (-1, count, _product(rest))))
+        masks = ops.moveaxis(ops.reshape(moved, (-1, size, *rest)), 1, axis + 1)
+    return masks
+
+
+def _blended(image, hidden, masks, axes):
+    """`image` where a mask is 1, `hidden` where it is 0."""
+    for axis in range(1, len(image.shape)):
+        if axis not in axes:
+            masks = ops.expand_dims(masks, axis)
+    dtype = keras.backend.standardize_dtype(image.dtype)
+    if baselines.is_tokens(image):
+        return ops.where(masks > 0.5, image, hidden)
+    pixels, hidden = ops.cast(image, "float32"), ops.cast(hidden, "float32")
+    pixels = hidden + masks * (pixels - hidden)
+    return ops.cast(pixels if "float" in dtype else ops.round(pixels), dtype)
+
+
+def _product(sizes):
+    product = 1
+    for size in sizes:
+        product = product * size
+    return product
+
+
+def rise(model, target=None, *, masks=1024, grid=7, probability=0.5, baseline="mean",
+         estimator="centred", sampling="sobol", seed=0, batch_size=64, **options):
+    """Build a model that shows which pixels raise the score when they are seen.
+
+    The image is shown through many random soft masks; a pixel gets the mean score of the masks
+    that show it, less that of the masks that hide it. Unlike `occlusion` it hides many places at
+    once, so it also finds evidence of which one part is enough. Needs no gradient and no inner
+    layer, so it explains any model, at the price of `masks` forward passes per image. The map is
+    an estimate: other seeds give other maps, and few masks a cloudy one.
+
+    Petsiuk, Das, Saenko 2018, "RISE: Randomized Input Sampling for Explanation of Black-box
+    Models", https://arxiv.org/abs/1806.07421.
+
+    Args:
+        model: a built `keras.Model`, of any kind. Never changed.
+        target: see `grad_cam`.
+        masks: how many; powers of two suit "sobol".
+        grid: cells of a mask along each axis, or one number per axis. Tokens and columns of
+            tables are cells of their own.
+        probability: that a cell is visible.
+        baseline: what is seen where the mask hides: "mean" (of the image, per channel), "zero"
+            (the paper's), "blur", a number, a colour, or an array of the input's shape.
+        estimator: "centred" subtracts the mean score before the masks are added up, so that the
+            map is signed and needs about a quarter of the masks; "paper" does not.
+        sampling: "sobol" spreads the masks evenly, "bernoulli" draws each cell on its own.
+        seed: of the masks. Keras's and NumPy's generators are not touched.
+        batch_size: forward passes at a time. It bounds the memory and changes no number.
+        **options: output, input, normalize: see `grad_cam`; score: "probability" (default) or
+            "logit".
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape (N, H, W),
+        (N, T), (N, F) or (N, D, H, W), in units of the score: its mean where the pixel is seen
+        minus where it is hidden, or for "paper" its mean where the pixel is seen.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([
+        ...     keras.Input((16, 16, 1)), keras.layers.Flatten(),
+        ...     keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> kx.rise(model, masks=64, grid=4)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
+        (3, 16, 16)
+    """
+    return RISE(
+        model, target=target, masks=masks, grid=grid, probability=probability, baseline=baseline,
+        estimator=estimator, sampling=sampling, seed=seed, batch_size=batch_size, **options,
+    ).explained_model()

@@ -1,0 +1,133 @@
+"""SmoothGrad: the gradient, averaged over noisy copies of the input."""
+
+import keras
+from keras import ops
+
+from keras_explain.explainers.base import check_choice, check_positive
+from keras_explain.explainers.noise import normal
+from keras_explain.explainers.repeated import RepeatedGradients
+from keras_explain.explainers.saliency import over_channels
+
+FORMS = ("mean", "squared", "variance")
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class SmoothGrad(RepeatedGradients):
+    """The layer behind `smooth_grad`."""
+
+    def __init__(self, model, *, samples=32, noise=0.15, form="mean", signed=False, seed=0,
+                 **options):
+        super().__init__(model, **options)
+        check_positive("samples", samples)
+        check_choice("form", form, FORMS)
+        if not noise >= 0:
+            raise ValueError(
+                "Expected `noise` of at least 0, the standard deviation as a share of each"
+                f" image's range, received {noise!r}."
+            )
+        if signed and form != "mean":
+            raise ValueError(
+                f'Expected form="mean" with signed=True, received form={form!r}, which has no'
+                " sign. Leave `signed` out."
+            )
+        self.samples, self.noise, self.form = samples, noise, form
+        self.signed, self.seed = signed, int(seed)
+
+    def compute(self, values, request):
+        points, head = self.split_at(values, self.cut)
+        scores, predictions = head(points)
+        chosen = self.choose(scores, request)
+        widths = [self.noise * _range(p) for p in points]
+
+        def vary(rows, which):
+            noisy = []
+            for i, (point, width) in enumerate(zip(points, widths, strict=True)):
+                numbers = normal(ops.shape(point)[1:], which, self.seed + i)
+                numbers = numbers * ops.take(width, rows, axis=0)
+                noisy.append(ops.take(point, rows, axis=0) + ops.cast(numbers, point.dtype))
+            return noisy
+
+        def terms(gradients, rows, which):
+            if self.form == "mean":
+                return gradients
+            if self.form == "squared":
+                return [ops.square(g) for g in gradients]
+            shifted = [g - ops.take(c, rows, axis=0)
+                       for g, c in zip(gradients, centres, strict=True)]
+            return [*shifted, *[ops.square(s) for s in shifted]]
+
+        lists = 1
+        if self.form == "variance":  # of differences from the clean gradient, which round less
+            _, centres, _ = self.gradients(values, request, self.cut)
+            centres, lists = [ops.cast(c, "float32") for c in centres], 2
+        sums = self.sums(points, head, chosen, self.samples, vary, terms, lists)
+        means = [s / self.samples for s in sums]
+        if self.form == "variance":
+            count = len(points)
+            means = [ops.maximum(square - ops.square(mean), 0.0)
+                     for mean, square in zip(means[:count], means[count:], strict=True)]
+        return [over_channels(self.program, v, m, self.signed)
+                for v, m in zip(self.explained, means, strict=True)], predictions
+
+    def get_config(self):
+        return {**super().get_config(), "samples": self.samples, "noise": self.noise,
+                "form": self.form, "signed": self.signed, "seed": self.seed}
+
+
+def _range(point):
+    """Largest minus smallest number of each example, float32 of shape (N, 1, ...)."""
+    point = ops.cast(point, "float32")
+    axes = tuple(range(1, len(point.shape)))
+    return ops.max(point, axis=axes, keepdims=True) - ops.min(point, axis=axes, keepdims=True)
+
+
+def smooth_grad(model, target=None, *, samples=32, noise=0.15, form="mean", signed=False, seed=0,
+                batch_size=32, **options):
+    """Build a model that shows how strongly each pixel moves the score, without the noise.
+
+    The gradient of a deep network jumps from pixel to pixel. Its mean over noisy copies of the
+    image is the gradient of a smoothed score, and easier to look at. Costs `samples` times what
+    saliency costs. The class is the one of the clean image; the noise of an image depends on the
+    seed alone, not on its place in a batch, and is the same on every backend.
+
+    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise",
+    https://arxiv.org/abs/1706.03825. "squared": Hooker et al. 2019, "A Benchmark for
+    Interpretability Methods in Deep Neural Networks", https://arxiv.org/abs/1806.10758.
+    "variance": Adebayo et al. 2018, "Local Explanation Methods for Deep Neural Networks Lack
+    Sensitivity to Parameter Values", https://arxiv.org/abs/1810.03307.
+
+    Args:
+        model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
+        target: see `grad_cam`.
+        samples: noisy copies of each image.
+        noise: standard deviation as a share of each image's own range (largest minus smallest
+            value; of the embedding for tokens).
+        form: "mean" of the gradients, mean of their squares ("squared"), or their "variance".
+        signed: True keeps the sign of the mean, summed over the channels; else the largest
+            magnitude over the channels.
+        seed: of the noise. Keras's generators are not touched.
+        batch_size: copies that are differentiated at a time. It bounds the memory and changes
+            no number.
+        **options: output, input, score, normalize: see `grad_cam`.
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape (N, H, W)
+        for images, (N, T) for sequences and tokens, (N, F) for tables, in units of the logit per
+        unit of input, squared for the two other forms.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([
+        ...     keras.Input((16, 16, 1)), keras.layers.Conv2D(4, 3, activation="relu"),
+        ...     keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> kx.smooth_grad(model, samples=4)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
+        (3, 16, 16)
+    """
+    return SmoothGrad(
+        model, target=target, samples=samples, noise=noise, form=form, signed=signed, seed=seed,
+        batch_size=batch_size, **options,
+    ).explained_model()
