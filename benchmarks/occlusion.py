@@ -1,0 +1,183 @@
+"""How much faster is occlusion by windows, and how different? One JSON line a measurement.
+
+    python benchmarks/occlusion.py                 # every model, several minutes each
+    python benchmarks/occlusion.py lite0 lenet64   # some
+    python benchmarks/occlusion.py --stride 24 --repeats 1 resnet50
+
+Against `model.predict` on stacked occluded images (batch 32), the floor that every library
+which calls the model is above. Milliseconds a position, sides interleaved in one process,
+medians. CPU time is the one to trust on a machine that others use. The models are alive:
+EfficientNet-Lite0 has its ImageNet weights, the others are calibrated layer by layer.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers, ops  # noqa: E402
+
+import keras_explain as kx  # noqa: E402
+from keras_explain.explainers import sliding  # noqa: E402
+from keras_explain.program import Program  # noqa: E402
+from keras_explain.steps import Value  # noqa: E402
+
+MARKS = {"vgg16": 5, "resnet50": 2.5, "resnet18": 2.5, "mobilenetv2": 6, "lite0": 4,
+         "lenet64": 9, "b0": 2}
+
+
+def resnet18():
+    def conv(x, filters, size, stride):
+        x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization()(x)
+
+    image = keras.Input((224, 224, 3))
+    x = layers.MaxPooling2D(3, 2, padding="same")(layers.ReLU()(conv(image, 64, 7, 2)))
+    for stage, filters in enumerate((64, 128, 256, 512)):
+        for stride in ((2 if stage else 1), 1):
+            y = conv(layers.ReLU()(conv(x, filters, 3, stride)), filters, 3, 1)
+            x = layers.ReLU()(layers.Add()([conv(x, filters, 1, 2) if stride > 1 else x, y]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(1000, activation="softmax")(x))
+
+
+def lenet64():
+    return keras.Sequential([
+        keras.Input((64, 64, 1)), layers.Conv2D(32, 5, activation="relu"), layers.MaxPooling2D(),
+        layers.Conv2D(64, 5, activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
+        layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax"),
+    ])
+
+
+def build(name):
+    """An alive model and one image for it."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    size, channels = (64, 1) if name == "lenet64" else (224, 3)
+    noise = rng.normal(size=(4, 8, 8, channels))
+    images = ops.convert_to_numpy(ops.image.resize(noise, (size, size), "bicubic"))
+    images = images + rng.normal(size=images.shape) * 0.3
+    if name == "lite0":
+        from keras_explain._imagenet import efficientnet_lite0
+
+        return efficientnet_lite0(), np.clip(images[:1] * 60 + 128, 0, 255).astype("float32")
+    applications = {"vgg16": "VGG16", "resnet50": "ResNet50", "mobilenetv2": "MobileNetV2",
+                    "b0": "EfficientNetB0"}
+    if name in applications:
+        model = getattr(keras.applications, applications[name])(weights=None)
+    else:
+        model = {"resnet18": resnet18, "lenet64": lenet64}[name]()
+    if name == "b0":
+        images = np.clip(images * 60 + 128, 0, 255)
+    calibrate(model, images.astype("float32"))
+    return model, images[:1].astype("float32")
+
+
+def calibrate(model, images):
+    """Unit variance after every layer with a kernel; statistics where layers have them."""
+    _, program = Program.trace(model)
+    env = dict(zip(program.inputs, [ops.convert_to_tensor(images)], strict=True))
+    rng = np.random.default_rng(1)
+    for step in program.steps:
+        args, kwargs = keras.tree.map_structure(
+            lambda v: env[v] if isinstance(v, Value) else v, (step.args, step.kwargs))
+        layer = step.fn
+        if isinstance(layer, layers.BatchNormalization):
+            x = ops.convert_to_numpy(args[0])
+            layer.moving_mean.assign(x.mean((0, 1, 2)))
+            layer.moving_variance.assign(x.var((0, 1, 2)) + 1e-6)
+            layer.gamma.assign(rng.uniform(0.7, 1.3, layer.gamma.shape))
+        elif getattr(layer, "kernel", None) is not None:
+            activation, layer.activation = layer.activation, keras.activations.linear
+            layer.kernel.assign(layer.kernel / (ops.std(layer(*args, **kwargs)) + 1e-9))
+            if layer.use_bias:
+                x = ops.convert_to_numpy(layer(*args, **kwargs))
+                layer.bias.assign(layer.bias - x.mean(tuple(range(x.ndim - 1))))
+            layer.activation = activation
+        env.update(zip(step.outputs, keras.tree.flatten(layer(*args, **kwargs)), strict=True))
+
+
+def occluded(image, grid):
+    """Every occluded image, stacked."""
+    (patch, stride), _ = grid
+    starts = [min(i * stride, image.shape[1] - patch)
+              for i in range(sliding.count(image.shape[1], patch, stride))]
+    hidden, stack = image.mean((1, 2), keepdims=True), []
+    for y in starts:
+        for x in starts:
+            copy = image.copy()
+            copy[:, y : y + patch, x : x + patch] = hidden
+            stack.append(copy)
+    return np.concatenate(stack)
+
+
+def rank_correlation(a, b):
+    ranks = [np.argsort(np.argsort(x.ravel())) for x in (a, b)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def measure(name, options):
+    model, image = build(name)
+    patch = 8 if name == "lenet64" else 16
+    stride = options.stride or patch // 2
+    check_stride = max(stride, image.shape[1] // options.checks)
+    stack = occluded(image, [(patch, check_stride)] * 2)
+    clean = model.predict(image, verbose=0)[0]
+    top = int(clean.argmax())
+    drops = clean[top] - model.predict(stack, batch_size=32, verbose=0)[:, top]
+
+    settings = {"full": {"engine": "full"}, "incremental": {"engine": "incremental"},
+                "bfloat16": {"engine": "incremental", "precision": "bfloat16"}}
+    sides = {"predict": (lambda: model.predict(stack, batch_size=32, verbose=0), len(stack))}
+    quality = {"predict": {}}
+    for side in options.sides:
+        explained = kx.occlusion(model, patch, stride, batch_size=options.batch_size,
+                                 **settings[side])
+        positions = sliding.count(image.shape[1], patch, stride) ** 2
+        sides[side] = (lambda e=explained: e.predict(image, verbose=0), positions)
+        coarse = kx.occlusion(model, patch, check_stride, **settings[side]).explainer
+        found = ops.convert_to_numpy(coarse.drops([ops.convert_to_tensor(image)])[0][0]).ravel()
+        quality[side] = {"largest_error_of_range": float(np.abs(found - drops).max()
+                                                         / np.ptp(drops)),
+                         "spearman": rank_correlation(found, drops)}
+    times = {side: [] for side in sides}
+    for repeat in range(options.repeats + 1):
+        for side, (run, count) in sides.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            run()
+            spent = (time.process_time() - cpu) / count, (time.perf_counter() - wall) / count
+            if repeat:  # the first call traces
+                times[side].append(spent)
+    floor = np.median(times["predict"], axis=0)
+    for side in sides:
+        cpu, wall = np.median(times[side], axis=0)
+        print(json.dumps({
+            "model": name, "side": side, "backend": keras.backend.backend(), "patch": patch,
+            "stride": stride, "cpu_ms": round(cpu * 1e3, 3), "wall_ms": round(wall * 1e3, 3),
+            "times_faster_cpu": round(floor[0] / cpu, 2),
+            "times_faster_wall": round(floor[1] / wall, 2),
+            "mark": MARKS[name] if side == "incremental" else None, **quality[side],
+        }), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="*", default=list(MARKS))
+    parser.add_argument("--stride", type=int, help="default: half a patch")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--checks", type=int, default=8, help="positions per axis for predict")
+    parser.add_argument("--sides", nargs="+", default=["full", "incremental", "bfloat16"])
+    options = parser.parse_args()
+    for name in options.models:
+        measure(name, options)
+
+
+if __name__ == "__main__":
+    main()

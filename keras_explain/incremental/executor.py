@@ -1,0 +1,220 @@
+"""A program made cheap to run many times: batch normalisation folded into the layer before it.
+
+    program = folded(program)    # once, when the explainer is built; computes nothing
+    program = bind(program)      # in `compute`, before the loop: folds the weights, once a call
+    ... program(values) ...      # in the loop, as any Program
+
+`folded` gives a Program of the same inputs and outputs in which convolutions, dense layers and
+normalisations are `Affine` steps; a BatchNormalization that alone reads a linear one is merged
+into it. The weights stay the model's own variables: an Affine reads them when it runs, so the
+program follows training, and is saved and exported with the model. `bind` reads them once, in
+the caller's graph, so that the arithmetic of folding stays outside of a loop; what it returns
+belongs to that graph and must not be kept. An unbound program gives the same numbers.
+
+Scores differ from the model's own by rounding (about 1e-5 of a logit), so take a clean score
+that is compared with perturbed ones from the same program. Layers in other precisions than
+float32, quantised layers and models with masks stay as they are.
+"""
+
+import copy
+
+import keras
+from keras import ops
+
+from keras_explain.program import Program
+from keras_explain.steps import Step, Value
+
+_CONVOLUTIONS = {
+    keras.layers.Conv1D: "conv", keras.layers.Conv2D: "conv", keras.layers.Conv3D: "conv",
+    keras.layers.DepthwiseConv1D: "depthwise", keras.layers.DepthwiseConv2D: "depthwise",
+    keras.layers.SeparableConv1D: "separable", keras.layers.SeparableConv2D: "separable",
+    keras.layers.Conv1DTranspose: "transpose", keras.layers.Conv2DTranspose: "transpose",
+    keras.layers.Conv3DTranspose: "transpose",
+    keras.layers.Dense: "dense", keras.layers.BatchNormalization: "norm",
+}
+
+
+def folded(program):
+    """An equivalent Program with every BatchNormalization folded that can be."""
+    if any(makes_masks(step.fn) for step in program.steps):
+        return program
+    readers = {}
+    for step in program.steps:
+        for value in step.reads:
+            readers[value] = readers.get(value, 0) + 1
+    for value in keras.tree.flatten(program.outputs):
+        readers[value] = readers.get(value, 0) + 1
+    steps, maker = [], {}
+    for step in program.steps:
+        for new in _lowered(step):
+            before = maker.get(new.reads[0]) if new.reads else None
+            alone = before is not None and readers.get(new.reads[0]) == 1
+            if alone and _absorbs(before.fn, new.fn, len(new.outputs[0].spec.shape)):
+                new = Step(before.fn.followed_by(new.fn), before.args, {}, new.outputs, before.path)
+                steps.remove(before)
+            steps.append(new)
+            if isinstance(new.fn, Affine):
+                maker[new.outputs[0]] = new
+    return Program(program.inputs, steps, program.outputs, program.calls)
+
+
+def bind(program, dtype=None):
+    """The same program with its weights read and folded here, as tensors of this graph."""
+    return program.replace(lambda fn: fn.bind(dtype) if isinstance(fn, Affine) else fn)
+
+
+class Affine:
+    """A linear layer with what was folded into it: `activation(kernel * x + bias)`.
+
+    Args:
+        kind: "conv", "depthwise", "transpose", "dense" or "norm" (one factor per channel).
+        layer: the user's layer, whose variables are read.
+        part: attribute name of the kernel; None for "norm".
+    """
+
+    def __init__(self, kind, layer, part="kernel", bias=True, activation=None):
+        self.kind, self.layer, self.part = kind, layer, part
+        self.use_bias = bias and kind != "norm" and getattr(layer, "use_bias", True)
+        self.activation = activation
+        self.norms, self.bound, self.dtype = (), None, layer.compute_dtype
+        self.padding = getattr(layer, "padding", "valid")
+        self.data_format = getattr(layer, "data_format", "channels_last")
+        self.strides = _tuple(getattr(layer, "strides", 1))
+        self.dilation = _tuple(getattr(layer, "dilation_rate", 1))
+        if part == "pointwise_kernel":
+            self.padding, self.strides = "valid", (1,) * len(self.strides)
+            self.dilation = self.strides
+
+    @property
+    def name(self):
+        return self.layer.name
+
+    @property
+    def kernel_shape(self):
+        """Shape of the kernel; None for "norm"."""
+        return tuple(getattr(self.layer, self.part).shape) if self.part else None
+
+    def followed_by(self, norm):
+        """This layer with the normalisation `norm` merged into it."""
+        twin = copy.copy(self)
+        twin.norms = (*self.norms, norm.layer)
+        return twin
+
+    def bind(self, dtype=None):
+        """A copy that holds its constants as tensors of the current graph."""
+        twin = copy.copy(self)
+        dtype = dtype or self.dtype
+        twin.bound = tuple(None if c is None else ops.cast(c, dtype) for c in self.constants())
+        return twin
+
+    def constants(self):
+        """The folded kernel and bias (None where there is none), computed here."""
+        if self.bound is not None:
+            return self.bound
+        if self.kind == "norm":
+            return _factors(self.layer, self.dtype)
+        kernel = ops.convert_to_tensor(getattr(self.layer, self.part))
+        bias = ops.convert_to_tensor(self.layer.bias) if self.use_bias else None
+        for norm in self.norms:
+            scale, shift = _factors(norm, self.dtype)
+            if self.kind == "depthwise":
+                kernel = kernel * ops.reshape(scale, kernel.shape[-2:])
+            elif self.kind == "transpose":
+                kernel = kernel * ops.expand_dims(scale, -1)
+            else:
+                kernel = kernel * scale
+            bias = shift if bias is None else bias * scale + shift
+        return kernel, bias
+
+    def __call__(self, x, padding=None):
+        """Run; `padding` replaces the layer's own."""
+        kernel, bias = self.constants()
+        padding = padding or self.padding
+        x = ops.cast(x, kernel.dtype)
+        if self.kind == "norm":
+            shape = [1] * len(x.shape)
+            shape[self.layer.axis] = -1
+            return x * ops.reshape(kernel, shape) + ops.reshape(bias, shape)
+        if self.kind == "dense":
+            x = ops.matmul(x, kernel)
+        else:
+            x = self._convolve(x, kernel, padding)
+        if bias is not None:
+            shape = [1] * len(x.shape)
+            shape[1 if self.data_format == "channels_first" else -1] = -1
+            x = x + ops.reshape(bias, shape)
+        return x if self.activation is None else self.activation(x)
+
+    def _convolve(self, x, kernel, padding):
+        options = {"data_format": self.data_format, "dilation_rate": self.dilation}
+        if self.kind == "transpose":
+            return ops.conv_transpose(x, kernel, strides=self.strides, padding=padding,
+                                      output_padding=self.layer.output_padding, **options)
+        if padding == "causal":
+            reach = (kernel.shape[0] - 1) * self.dilation[0]
+            axis = 1 if self.data_format == "channels_last" else 2
+            x = ops.pad(x, [(reach, 0) if a == axis else (0, 0) for a in range(3)])
+            padding = "valid"
+        run = ops.depthwise_conv if self.kind == "depthwise" else ops.conv
+        return run(x, kernel, strides=self.strides, padding=padding, **options)
+
+
+def _lowered(step):
+    """The step as Affine steps, or as it is."""
+    layer = step.fn
+    kind = _CONVOLUTIONS.get(type(layer))
+    if kind is None or len(step.args) != 1 or not _is_plain(layer):
+        return [step]
+    activation = getattr(layer, "activation", None)
+    if activation is keras.activations.linear:
+        activation = None
+    if kind == "norm":
+        return [Step(Affine(kind, layer, part=None), step.args, {}, step.outputs, step.path)]
+    if kind != "separable":
+        fn = Affine(kind, layer, activation=activation)
+        return [Step(fn, step.args, {}, step.outputs, step.path)]
+    first = Affine("depthwise", layer, "depthwise_kernel", bias=False)
+    second = Affine("conv", layer, "pointwise_kernel", activation=activation)
+    after = step.outputs[0].spec
+    channels = layer.depthwise_kernel.shape[-1] * layer.depthwise_kernel.shape[-2]
+    axis = 1 if layer.data_format == "channels_first" else len(after.shape) - 1
+    shape = tuple(channels if a == axis else n for a, n in enumerate(after.shape))
+    middle = Value(keras.KerasTensor(shape, after.dtype))
+    return [Step(first, step.args, {}, [middle], f"{step.path}/depthwise"),
+            Step(second, (middle,), {}, step.outputs, step.path)]
+
+
+def _absorbs(fn, norm, rank):
+    """Whether the normalisation `norm` can be merged into the linear layer `fn`."""
+    if not isinstance(norm, Affine) or norm.kind != "norm" or fn.activation is not None:
+        return False
+    if fn.kind == "norm" or fn.dtype != norm.dtype:
+        return False
+    return norm.layer.axis % rank == (1 if fn.data_format == "channels_first" else rank - 1)
+
+
+def _is_plain(layer):
+    """Built, in one full precision, not quantised: its call is kernel times input plus bias."""
+    return (layer.built and layer.compute_dtype in ("float32", "float64")
+            and layer.compute_dtype == layer.variable_dtype
+            and getattr(layer, "quantization_mode", None) is None
+            and not getattr(layer, "lora_enabled", False))
+
+
+def makes_masks(fn):
+    """Whether a step gives its output a Keras mask."""
+    return isinstance(fn, keras.layers.Masking) or bool(getattr(fn, "mask_zero", False))
+
+
+def _factors(norm, dtype):
+    """A BatchNormalization at inference as a factor and a summand per channel."""
+    mean, variance = ops.cast(norm.moving_mean, dtype), ops.cast(norm.moving_variance, dtype)
+    scale = ops.rsqrt(variance + norm.epsilon)
+    if norm.scale:
+        scale = scale * ops.cast(norm.gamma, dtype)
+    shift = -mean * scale
+    return scale, shift + ops.cast(norm.beta, dtype) if norm.center else shift
+
+
+def _tuple(value):
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)

@@ -1,0 +1,93 @@
+"""The folded program: the same numbers, fewer steps, live weights."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_explain.incremental.executor import Affine, bind, folded
+from keras_explain.program import Program
+
+
+def make(*stack, shape=(9, 7, 3)):
+    model = keras.Sequential([keras.Input(shape), *stack])
+    rng = np.random.default_rng(0)
+    for w in model.weights:
+        low = 0.5 if "variance" in w.path or "gamma" in w.path else -0.5
+        w.assign(rng.uniform(low, 1.5 if low > 0 else 0.5, w.shape))
+    return model
+
+
+def outputs(model):
+    """What the model gives, and its folded program, bound and unbound."""
+    _, program = Program.trace(model)
+    fast = folded(program)
+    x = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:])).astype("float32")
+    tensors = [ops.convert_to_tensor(x)]
+    results = [model(x, training=False), fast(tensors), bind(fast)(tensors)]
+    return [ops.convert_to_numpy(r) for r in results], fast
+
+
+@pytest.mark.parametrize("layer", [
+    layers.Conv2D(4, 3), layers.Conv2D(4, 3, use_bias=False, padding="same", strides=2),
+    layers.Conv2D(4, 3, dilation_rate=2), layers.DepthwiseConv2D(3, depth_multiplier=2),
+    layers.SeparableConv2D(4, 3), layers.Conv2DTranspose(4, 3, strides=2), layers.Dense(5),
+])
+def test_normalisation_disappears(layer):
+    (want, unbound, bound), fast = outputs(make(layer, layers.BatchNormalization(), layers.ReLU()))
+    np.testing.assert_allclose(unbound, want, atol=1e-5)
+    np.testing.assert_allclose(bound, want, atol=1e-5)
+    assert not any(isinstance(s.fn, Affine) and s.fn.kind == "norm" for s in fast.steps)
+    assert not any(isinstance(s.fn, layers.BatchNormalization) for s in fast.steps)
+
+
+@pytest.mark.parametrize("stack", [
+    [layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization()],
+    [layers.BatchNormalization(), layers.Conv2D(4, 3)],
+    [layers.Conv2D(4, 3), layers.BatchNormalization(axis=1)],
+    [layers.Conv2D(4, 3), layers.BatchNormalization(scale=False, center=False)],
+    [layers.Conv2D(4, 3), layers.BatchNormalization(), layers.BatchNormalization()],
+])
+def test_what_cannot_be_folded_gives_the_same_numbers(stack):
+    (want, unbound, bound), _ = outputs(make(*stack))
+    np.testing.assert_allclose(unbound, want, atol=1e-5)
+    np.testing.assert_allclose(bound, want, atol=1e-5)
+
+
+def test_one_and_three_dimensions():
+    for stack, shape in (([layers.Conv1D(4, 3, padding="causal")], (9, 3)),
+                         ([layers.Conv3D(4, 3)], (5, 6, 4, 2))):
+        (want, _, bound), _ = outputs(make(*stack, layers.BatchNormalization(), shape=shape))
+        np.testing.assert_allclose(bound, want, atol=1e-5)
+
+
+def test_a_convolution_that_others_read_stays():
+    image = keras.Input((9, 7, 3))
+    x = layers.Conv2D(4, 3)(image)
+    model = keras.Model(image, [x, layers.BatchNormalization()(x)])
+    _, program = Program.trace(model)
+    x = np.random.default_rng(1).normal(size=(2, 9, 7, 3)).astype("float32")
+    for want, got in zip(model(x), folded(program)([ops.convert_to_tensor(x)]), strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(want), atol=1e-5)
+
+
+def test_it_follows_the_weights():
+    model = make(layers.Conv2D(4, 3), layers.BatchNormalization())
+    _, program = Program.trace(model)
+    fast = folded(program)
+    x = np.random.default_rng(1).normal(size=(2, 9, 7, 3)).astype("float32")
+    model.layers[1].moving_mean.assign(model.layers[1].moving_mean + 1.0)
+    model.layers[0].kernel.assign(model.layers[0].kernel * 2.0)
+    got = bind(fast)([ops.convert_to_tensor(x)])
+    np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+def test_half_precision_and_masked_models_stay_as_they_are():
+    half = make(layers.Conv2D(4, 3, dtype="mixed_bfloat16"),
+                layers.BatchNormalization(dtype="mixed_bfloat16"))
+    masked = keras.Sequential([keras.Input((5,)), layers.Embedding(7, 4, mask_zero=True),
+                               layers.Dense(3), layers.BatchNormalization(),
+                               layers.GlobalAveragePooling1D()])
+    for model in (half, masked):
+        _, program = Program.trace(model)
+        assert not any(isinstance(s.fn, Affine) for s in folded(program).steps)
