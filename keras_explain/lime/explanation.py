@@ -1,0 +1,281 @@
+"""What LIME says about one input."""
+
+import dataclasses
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_explain.lime.subjects import SUBJECTS, frozen
+
+_FORMAT = 1
+_SIGNS = {"both": 0, "positive": 1, "negative": -1}
+
+
+class Feature(NamedTuple):
+    """One part of the input and its weight: index in the weights, name, weight."""
+
+    index: int
+    name: str
+    weight: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why a model gave one input its scores: a weight for each superpixel, word or table feature.
+
+    A weight is by how much the class's score rises, near the input, when the feature is there
+    rather than taken out. Before reading weights, read `fidelity` and `stability`.
+
+    Args:
+        subject: the input and its parts: an `ImageSubject`, `TextSubject` or `TabularSubject`.
+        classes: indices of the explained classes, `C` of them.
+        class_names: their names.
+        prediction: `(C,)`, the model's scores of the input.
+        weights: `(C, S)`.
+        intercept: `(C,)`, the surrogates' scores with every feature out.
+        local_prediction: `(C,)`, the surrogates' scores of the input: compare with `prediction`.
+        fidelity: `(C,)`, weighted R2: the share of the scores' variance around the input that the
+            surrogate explains; 1 is all. This is `lime`'s `score`.
+        held_out_fidelity: `(C,)`, the same for samples that the surrogate was not fitted to.
+        stability: `(C,)`, the correlation to expect with the weights of another seed; 1 where all
+            subsets were tried.
+        rules: for each class the decision tree as text, else "".
+        num_samples: how many perturbed inputs the model saw.
+        seed: the seed that reproduces this.
+        converged: whether `tolerance` was reached, `None` without.
+
+    Example:
+        >>> from keras_explain.lime import LimeTextExplainer
+        >>> import numpy as np
+        >>> count = lambda texts: np.array([t.count("good") / 2 for t in texts])
+        >>> explanation = LimeTextExplainer(count).explain("good day", classes=[1])
+        >>> [(f.name, round(f.weight, 3) + 0.0) for f in explanation.top(2)]
+        [('good', 0.5), ('day', 0.0)]
+    """
+
+    subject: object
+    classes: tuple
+    class_names: tuple
+    prediction: np.ndarray
+    weights: np.ndarray
+    intercept: np.ndarray
+    local_prediction: np.ndarray
+    fidelity: np.ndarray
+    held_out_fidelity: np.ndarray
+    stability: np.ndarray
+    rules: tuple
+    num_samples: int
+    seed: int
+    converged: bool | None = None
+
+    def __post_init__(self):
+        for field in _ARRAYS:
+            object.__setattr__(self, field, frozen(getattr(self, field)))
+
+    @property
+    def features(self):
+        """The names of the features, in the order of the weights."""
+        return self.subject.features
+
+    @property
+    def segments(self):
+        """The superpixels' labels `(H, W)` of an image."""
+        return self.subject.segments
+
+    @property
+    def words(self):
+        """The words of a text, in the order of the weights."""
+        return self.subject.words
+
+    def top(self, k=5, label=None, sign="both"):
+        """The features of largest weight.
+
+        Args:
+            k: how many; fewer where there are not so many weights of that sign.
+            label: index or name of an explained class; `None` for the first.
+            sign: `"positive"` for those that speak for the class, `"negative"` against it,
+                `"both"`.
+
+        Returns:
+            A list of `Feature(index, name, weight)`, largest magnitude first. Weights of 0 are
+            left out.
+
+        Raises:
+            ValueError: the class was not explained, or an unknown sign.
+        """
+        if sign not in _SIGNS:
+            raise ValueError(f"expected sign to be one of {list(_SIGNS)}, received {sign!r}")
+        weights = self.weights[self.row(label)]
+        order = np.argsort(-np.abs(weights), kind="stable")
+        order = [i for i in order if weights[i] * (_SIGNS[sign] or np.sign(weights[i])) > 0][:k]
+        names = self.features
+        return [Feature(int(i), names[i], float(weights[i])) for i in order]
+
+    def heatmap(self, label=None):
+        """The weights in the shape of the input.
+
+        Args:
+            label: index or name of an explained class; `None` for the first.
+
+        Returns:
+            float32: `(H, W)` for an image, `(T,)` for the words of a text (every occurrence),
+            `(F,)` for a row.
+
+        Raises:
+            ValueError: the class was not explained.
+        """
+        return self.subject.spread(self.weights[self.row(label)])
+
+    def mask(self, k=5, label=None, sign="positive"):
+        """Where the features of largest weight are.
+
+        Args:
+            k, label, sign: as for `top`; by default the features that speak for the class.
+
+        Returns:
+            bool, of the heatmap's shape.
+
+        Raises:
+            ValueError: as `top`.
+        """
+        chosen = np.zeros(len(self.features))
+        chosen[[feature.index for feature in self.top(k, label, sign)]] = 1
+        return self.subject.spread(chosen) > 0
+
+    def picture(self, k=5, label=None, sign="positive"):
+        """The image with only its most important superpixels, the rest faded to grey.
+
+        Args:
+            k, label, sign: as for `mask`.
+
+        Returns:
+            uint8 `(H, W, 3)`.
+
+        Raises:
+            TypeError: a text or a row.
+            ValueError: as `top`.
+        """
+        from keras_explain.lime._figure import picture
+
+        return picture(self, k, label, sign)
+
+    def show(self, k=5, label=None):
+        """A matplotlib figure: top feature, top-k features and heatmap of an image; bars else.
+
+        Args:
+            k: number of features.
+            label: index or name of an explained class; `None` for a row of pictures per class.
+
+        Returns:
+            `matplotlib.figure.Figure`; notebooks display it, `savefig` writes it.
+
+        Raises:
+            ValueError: as `top`.
+        """
+        from keras_explain.lime._figure import figure
+
+        return figure(self, k, label)
+
+    def to_html(self, k=10):
+        """A self-contained piece of HTML without scripts; all texts and names are escaped.
+
+        Args:
+            k: number of features for each class.
+
+        Returns:
+            str.
+        """
+        from keras_explain.lime._html import to_html
+
+        return to_html(self, k)
+
+    def _repr_html_(self):
+        return self.to_html()
+
+    def to_dict(self):
+        """The whole explanation in lists, numbers and strings, ready for JSON."""
+        data = {"format": _FORMAT, "subject": self.subject.to_dict()}
+        for field in dataclasses.fields(self)[1:]:
+            value = getattr(self, field.name)
+            is_list = isinstance(value, (tuple, np.ndarray))
+            data[field.name] = np.asarray(value).tolist() if is_list else value
+        return data
+
+    @classmethod
+    def from_dict(cls, data):
+        """The inverse of `to_dict`: every number is the same to the last bit.
+
+        Raises:
+            ValueError: not a dict of this format.
+        """
+        if not isinstance(data, dict) or data.get("format") != _FORMAT:
+            received = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise ValueError(
+                f"expected a dict from Explanation.to_dict() with format {_FORMAT}, received "
+                f"{received!r}; write the explanation again with this version"
+            )
+        data = {key: value for key, value in data.items() if key != "format"}
+        subject = data.pop("subject")
+        data["subject"] = SUBJECTS[subject["kind"]].from_dict(subject)
+        for field in ("classes", "class_names", "rules"):
+            data[field] = tuple(data[field])
+        data["weights"] = np.asarray(data["weights"], float)
+        return cls(**data)
+
+    def to_json(self):
+        """`to_dict` as a JSON text."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text):
+        """The inverse of `to_json`. Raises as `from_dict`."""
+        return cls.from_dict(json.loads(text))
+
+    def row(self, label=None):
+        """The row of an explained class in `weights`, by its index or name."""
+        if label is None:
+            return 0
+        for names in (self.classes, self.class_names):
+            if label in names:
+                return names.index(label)
+        raise ValueError(
+            f"expected one of the explained classes {list(self.classes)} "
+            f"({', '.join(self.class_names)}), received {label!r}; explain it with classes=[...]"
+        )
+
+    def __str__(self):
+        lines = []
+        for row, number in enumerate(self.classes):
+            reasons = ", ".join(f"{f.name} ({f.weight:+.3g})" for f in self.top(5, number))
+            lines.append(
+                f"{self.class_names[row]} ({self.prediction[row]:.3g}) because: "
+                f"{reasons or 'nothing'} [fidelity {self.fidelity[row]:.2f}, stability "
+                f"{self.stability[row]:.2f}]"
+            )
+        return "\n".join(lines)
+
+    def __repr__(self):
+        return (
+            f"<Explanation of {self.subject.kind}, classes {list(self.class_names)}, "
+            f"{len(self.features)} features, {self.num_samples} samples>"
+        )
+
+
+_ARRAYS = (
+    "prediction",
+    "weights",
+    "intercept",
+    "local_prediction",
+    "fidelity",
+    "held_out_fidelity",
+    "stability",
+)
+
+
+def make(subject, result, class_names, seed):
+    """An `Explanation` of a subject from a `Result`."""
+    names = [str(c) if class_names is None else str(class_names[c]) for c in result.classes]
+    return Explanation(
+        subject=subject, class_names=tuple(names), seed=int(seed), **result._asdict()
+    )

@@ -1,0 +1,258 @@
+"""Any model as one function: a batch of inputs to one column of scores per class."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from keras_explain.lime._compile import compile
+
+
+class Predictor:
+    """Scores of a Keras model or of any callable, always `(N, classes)`.
+
+    Explainers build one for themselves. Build it by hand to choose an output, to say what a single
+    unit means, or to run a faster executor of the model:
+    `LimeImageExplainer(Predictor(model, output="diagnosis"))`.
+
+    A Keras model runs in inference mode as one compiled function together with whatever makes its
+    input, in batches of fixed size, so it is traced once. It is not changed, and later training
+    shows. One sigmoid unit becomes two columns, `[1 - p, p]`; so do single columns of a callable
+    whose values are all within 0 and 1.
+
+    Args:
+        model: a built `keras.Model`, with one input or (through `preprocess`) several; or a
+            callable from a batch to scores `(N,)` or `(N, classes)`, tensors or arrays. A bound
+            `model.predict` stands for its model.
+        preprocess: from a raw batch to the model's input. Where it gives the same on tensors as on
+            NumPy arrays it becomes part of the compiled function.
+        output: name or index, for models with several outputs.
+        binary: whether a single column is the probability of class 1. By default found out.
+        executor: callable from a batch of tensors to the outputs, used in place of
+            `model(x, training=False)`.
+
+    Raises:
+        TypeError: `model` is neither a Keras model nor callable.
+        ValueError: several inputs or outputs and no choice, an unknown output, a model that is not
+            built.
+
+    Example:
+        >>> Predictor(lambda rows: rows.mean(axis=1))(np.array([[0.25, 0.75]])).tolist()
+        [[0.5, 0.5]]
+    """
+
+    def __init__(self, model, *, preprocess=None, output=None, binary=None, executor=None):
+        self.model = _unbound(model)
+        self.is_keras = isinstance(self.model, keras.Model)
+        self.preprocess, self._output, self._binary = preprocess, output, binary
+        self._executor = executor
+        if not self.is_keras and not callable(self.model):
+            probabilities = hasattr(model, "predict_proba")
+            raise TypeError(
+                "expected a Keras model or a callable from a batch to scores, received "
+                f"{type(model).__name__}; "
+                + ("pass its predict_proba method" if probabilities else "wrap it in a function")
+            )
+        if not self.is_keras and executor is not None:
+            raise TypeError(
+                "expected executor= together with a Keras model, received a callable; pass the "
+                "executor as the model"
+            )
+        if self.is_keras and not self.model.built:
+            raise ValueError(
+                f"expected a built model, received {self.model.name!r} without weights; call it on "
+                "one batch first"
+            )
+        self.num_classes = self._count_classes() if self.is_keras else None
+        if self.num_classes == 1 and binary is None:
+            self._binary = self._ends_in_sigmoid()
+        if self.num_classes == 1 and self._binary:
+            self.num_classes = 2
+        self._compiled = self._compile(self._scores) if self.is_keras else None
+
+    @property
+    def name(self):
+        """What errors call the explained output."""
+        base = getattr(self.model, "name", None) or getattr(self.model, "__name__", "the model")
+        return f"{base!r}" if self._output is None else f"{self._output!r} of {base!r}"
+
+    @property
+    def input_spec(self):
+        """`(shape, dtype)` of the model's only input, or `(None, None)` where it is not known."""
+        inputs = (getattr(self.model, "inputs", None) or []) if self.is_keras else []
+        if len(inputs) != 1:
+            return None, None
+        return tuple(inputs[0].shape), inputs[0].dtype
+
+    def __call__(self, batch, pad_to=None):
+        """Scores of a batch of raw inputs.
+
+        Args:
+            batch: an array, a list of texts, or a nested structure of arrays.
+            pad_to: a compiled model gets so many inputs, the last one repeated.
+
+        Returns:
+            Float `(N, classes)`; float32 from a Keras model.
+
+        Raises:
+            ValueError: scores that are NaN or infinite, or not `(N,)` or `(N, classes)`.
+        """
+        count = len(batch)
+        if self.preprocess is not None:
+            batch = self.preprocess(batch)
+        if not self.is_keras:
+            return self._check(self._choose(self.model(batch)), count)
+        batch = _arrays(batch)
+        if len(self.input_spec[0] or ()) == 2 and getattr(batch, "ndim", 2) == 1:
+            batch = batch[:, None]
+        padded = tree.map_structure(lambda leaf: pad(leaf, pad_to), batch)
+        return self.fetch(self._compiled(padded), count)
+
+    def composed(self, compose, sample):
+        """`compose` and the model as one compiled function, or `None` if that cannot be.
+
+        Args:
+            compose: from arrays to a raw batch, in `keras.ops`.
+            sample: a raw batch of one, to try whether `preprocess` accepts tensors.
+
+        Returns:
+            A callable from arrays to scores as tensors, for `fetch`.
+        """
+        if not self.is_keras or not self._preprocesses_tensors(sample):
+            return None
+
+        def scores(*args):
+            batch = compose(*args)
+            return self._scores(batch if self.preprocess is None else self.preprocess(batch))
+
+        return self._compile(scores)
+
+    def fetch(self, scores, count):
+        """The first `count` rows of compiled scores as a checked NumPy array."""
+        return self._check(ops.convert_to_numpy(scores)[:count], count)
+
+    def _scores(self, batch):
+        run = self._executor or functools.partial(self.model, training=False)
+        return ops.cast(self._choose(run(batch)), "float32")
+
+    def _compile(self, fn):
+        return compile(fn, self.model.variables)
+
+    def _choose(self, outputs):
+        """One of several outputs, by key, name or position."""
+        if not isinstance(outputs, (dict, list, tuple)):
+            return outputs
+        key = self._output
+        if key is None and not self.is_keras and not isinstance(outputs, dict):
+            return outputs  # scores as nested lists
+        names = list(getattr(self.model, "output_names", range(len(outputs))))
+        if isinstance(outputs, dict):
+            names, outputs = list(outputs), list(outputs.values())
+        if key is None and len(outputs) == 1:
+            return outputs[0]
+        if key in names:
+            return outputs[names.index(key)]
+        if isinstance(key, int) and -len(outputs) <= key < len(outputs):
+            return outputs[key]
+        raise ValueError(
+            f"expected output= to choose one of the outputs {names}, received {key!r}; explain "
+            "Predictor(model, output=...)"
+        )
+
+    def _count_classes(self):
+        """The number of columns, or `None` where only a call can tell (subclassed models)."""
+        try:
+            outputs = self.model.output
+        except (AttributeError, ValueError):  # Sequential models know `outputs` only
+            outputs = getattr(self.model, "outputs", None)
+        if outputs is None:
+            return None
+        shape = self._choose(outputs).shape
+        if len(shape) > 2:
+            raise ValueError(
+                f"expected scores of shape (N,) or (N, classes), received {shape} from {self.name}"
+                "; explain a part of it: a callable such as lambda x: model(x)[:, row, column]"
+            )
+        return shape[1] if len(shape) == 2 else 1
+
+    def _ends_in_sigmoid(self):
+        """Whether the explained unit is a sigmoid; `None` where the model does not show it."""
+        from keras_explain.program import Program
+
+        try:
+            _, program = Program.trace(self.model)
+            return program.before_activation(self._choose(program.outputs))[2] == "sigmoid"
+        except Exception:  # what cannot be traced is judged by its scores, as a callable is
+            return None
+
+    def _check(self, scores, count):
+        scores = _columns(scores, self._binary)
+        if scores.ndim != 2 or len(scores) != count:
+            raise ValueError(
+                f"expected scores of shape ({count},) or ({count}, classes) for {count} inputs, "
+                f"received {scores.shape} from {self.name}; wrap the model in a function that "
+                "returns them"
+            )
+        broken = np.count_nonzero(~np.isfinite(scores).all(axis=1))
+        if broken:
+            raise ValueError(
+                f"expected finite scores, received NaN or infinity from {self.name} for {broken} "
+                f"of {count} perturbed inputs; look at the model's weights and its preprocessing"
+            )
+        return scores
+
+    def _preprocesses_tensors(self, sample):
+        """Whether `preprocess` computes the same on tensors inside a compiled function."""
+        if self.preprocess is None:
+            return True
+        expected = np.asarray(self.preprocess(sample.copy()))
+        try:
+            received = ops.convert_to_numpy(compile(self.preprocess)(sample))
+        except Exception:  # whatever a function written for NumPy raises on symbolic tensors
+            return False
+        return expected.shape == received.shape and np.allclose(
+            expected, received, rtol=1e-4, atol=1e-5 * max(np.abs(expected).max(), 1e-6)
+        )
+
+
+def pad(array, length):
+    """`array` with its last row repeated up to `length` rows, if it has fewer."""
+    missing = (length or 0) - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing > 0 else array
+
+
+def _columns(scores, binary):
+    """Scores as floats `(N, classes)`; `binary=None` judges a single column by its values."""
+    scores = _array(scores)
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float32)
+    if scores.ndim == 1:
+        scores = scores[:, None]
+    if scores.ndim == 2 and scores.shape[1] == 1:
+        if binary is None:
+            binary = scores.size and scores.min() >= 0 and scores.max() <= 1
+        if binary:
+            scores = np.concatenate([1 - scores, scores], axis=1)
+    return scores
+
+
+def _unbound(model):
+    """The model itself, where a method of it is passed."""
+    owner = getattr(model, "__self__", None)
+    methods = ("predict", "predict_on_batch", "__call__", "call")
+    is_method = isinstance(owner, keras.Model) and getattr(model, "__name__", "") in methods
+    return owner if is_method else model
+
+
+def _arrays(batch):
+    """NumPy arrays of what `preprocess` made; a list of texts or of rows is one array."""
+    if isinstance(batch, list) and not hasattr(batch[0], "shape"):
+        return np.array(batch, dtype=object if isinstance(batch[0], str) else None)
+    return tree.map_structure(_array, batch)
+
+
+def _array(leaf):
+    if hasattr(leaf, "toarray"):  # scipy's sparse matrices, from scikit-learn's vectorizers
+        return leaf.toarray()
+    return ops.convert_to_numpy(leaf) if ops.is_tensor(leaf) else np.asarray(leaf)

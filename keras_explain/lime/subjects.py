@@ -1,0 +1,169 @@
+"""What was explained: an image, a text or a row of a table, with its parts.
+
+Every subject has `features`, the names of its parts in the order of an explanation's weights;
+`spread(weights)`, the weights in the subject's own shape; `key(index)`, what makes a part of one
+input comparable with a part of another; and `to_dict()`/`from_dict()` for JSON.
+"""
+
+import base64
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSubject:
+    """An image and its superpixels.
+
+    Args:
+        image: as it was given, `(H, W)`, `(H, W, C)` or `(C, H, W)`.
+        segments: int32 `(H, W)`, labels 0..S-1.
+        channels: the axis of the channels in `image`: -1, 0, or `None` without.
+    """
+
+    image: np.ndarray
+    segments: np.ndarray
+    channels: int | None = -1
+
+    kind = "image"
+
+    def __post_init__(self):
+        object.__setattr__(self, "image", frozen(self.image))
+        object.__setattr__(self, "segments", frozen(self.segments))
+
+    @property
+    def features(self):
+        """`("superpixel 0", ...)`."""
+        return tuple(f"superpixel {i}" for i in range(int(self.segments.max()) + 1))
+
+    @property
+    def picture(self):
+        """The image with channels last, `(H, W)` or `(H, W, C)`."""
+        return np.moveaxis(self.image, 0, -1) if self.channels == 0 else self.image
+
+    def spread(self, weights):
+        """float32 `(H, W)`: each pixel has the weight of its superpixel."""
+        return np.asarray(weights, np.float32)[self.segments]
+
+    def to_dict(self):
+        """A JSON-ready dict."""
+        return {
+            "kind": self.kind,
+            "image": _array_to_dict(self.image),
+            "segments": _array_to_dict(self.segments),
+            "channels": self.channels,
+        }
+
+    @classmethod
+    def from_dict(cls, data):
+        """The inverse of `to_dict`."""
+        image, segments = _array_from_dict(data["image"]), _array_from_dict(data["segments"])
+        return cls(image, segments, data["channels"])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TextSubject:
+    """A text and its words.
+
+    Args:
+        text: as it was given.
+        words: the features, one for each different word, or one for each position.
+        spans: `(start, end, feature)` of each occurrence, in order.
+    """
+
+    text: str
+    words: tuple
+    spans: tuple
+
+    kind = "text"
+
+    @property
+    def features(self):
+        """The words."""
+        return self.words
+
+    def spread(self, weights):
+        """float32 `(T,)`: one weight for each occurrence of a word, in the text's order."""
+        return np.asarray(weights, np.float32)[[feature for _, _, feature in self.spans]]
+
+    def key(self, index):
+        """The word itself."""
+        return self.words[index]
+
+    def to_dict(self):
+        """A JSON-ready dict."""
+        return {
+            "kind": self.kind,
+            "text": self.text,
+            "words": list(self.words),
+            "spans": [list(span) for span in self.spans],
+        }
+
+    @classmethod
+    def from_dict(cls, data):
+        """The inverse of `to_dict`."""
+        return cls(data["text"], tuple(data["words"]), tuple(map(tuple, data["spans"])))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TabularSubject:
+    """A row of a table.
+
+    Args:
+        features: what each weight belongs to: `"28 < age <= 37"`, `"colour = red"`, or `"age"`
+            where the weight is the effect of one standard deviation.
+        columns: the table's feature behind each: `"age"`, `"colour"`.
+        values: the row's value of each: `35`, `"red"`.
+    """
+
+    features: tuple
+    columns: tuple
+    values: tuple
+
+    kind = "tabular"
+
+    def spread(self, weights):
+        """float32 `(F,)`."""
+        return np.asarray(weights, np.float32)
+
+    def key(self, index):
+        """The table's feature, whatever its value."""
+        return self.columns[index]
+
+    def to_dict(self):
+        """A JSON-ready dict."""
+        return {
+            "kind": self.kind,
+            "features": list(self.features),
+            "columns": list(self.columns),
+            "values": list(self.values),
+        }
+
+    @classmethod
+    def from_dict(cls, data):
+        """The inverse of `to_dict`."""
+        return cls(tuple(data["features"]), tuple(data["columns"]), tuple(data["values"]))
+
+
+SUBJECTS = {cls.kind: cls for cls in (ImageSubject, TextSubject, TabularSubject)}
+
+
+def frozen(array):
+    """A read-only copy."""
+    array = np.array(array)
+    array.setflags(write=False)
+    return array
+
+
+def _array_to_dict(array):
+    contiguous = np.ascontiguousarray(array)
+    return {
+        "dtype": contiguous.dtype.name,
+        "shape": list(contiguous.shape),
+        "base64": base64.b64encode(contiguous.tobytes()).decode("ascii"),
+    }
+
+
+def _array_from_dict(data):
+    flat = np.frombuffer(base64.b64decode(data["base64"]), np.dtype(data["dtype"]))
+    return flat.reshape(data["shape"])

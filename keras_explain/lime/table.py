@@ -1,0 +1,244 @@
+"""A table of examples: what its features are and by which values they can be replaced."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_explain.lime._request import check_int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """One feature of a table: a column, or the one-hot columns of a category.
+
+    Args:
+        name: the feature's name.
+        columns: indices of its columns.
+        codes: `(n,)` ints, which value each row of the table has; `None` if it is continuous.
+        edges: upper ends of the bins of a numeric column but the last, else `None`.
+        labels: names of integer values, else `None`.
+    """
+
+    name: str
+    columns: tuple
+    codes: np.ndarray | None = None
+    edges: np.ndarray | None = None
+    labels: tuple | None = None
+
+
+class Table:
+    """Examples from which LIME draws the values of features that are taken out.
+
+    Args:
+        data: `(n, F)`: a NumPy array (numbers, or objects with text) or a pandas DataFrame.
+        names: the columns' names; by default the DataFrame's, or "0", "1", ...
+        categorical: the columns, by name or index, whose numbers are codes; or a dict from them to
+            the codes' names `["red", "green"]`. Columns of text, booleans and pandas' categories
+            always are.
+        groups: one-hot columns that belong together: `{"colour": ["red", "green", "blue"]}`. A
+            group is one feature, so no row is ever two colours at once.
+        bins: numeric columns are cut at quantiles into so many bins, and what is explained is that
+            a value lies in its bin, as in `lime`'s tables. `None` leaves them continuous: what is
+            explained is the effect of one standard deviation.
+
+    Raises:
+        TypeError: `data` is not a table.
+        ValueError: missing values, unknown or repeated columns, names that do not fit.
+
+    Example:
+        >>> table = Table(np.array([[1.0, 0.0], [2.0, 1.0], [3.0, 1.0]]), ["size", "new"], ["new"])
+        >>> [part.name for part in table.parts], table.parts[1].codes.tolist()
+        (['size', 'new'], [0, 1, 1])
+    """
+
+    def __init__(self, data, names=None, categorical=(), groups=None, bins=4):
+        self._frame = type(data) if hasattr(data, "iloc") and hasattr(data, "columns") else None
+        if self._frame:
+            self.names = tuple(str(name) for name in data.columns)
+            self._labels, self._dtypes = list(data.columns), data.dtypes
+            columns = [data[name].to_numpy() for name in data.columns]
+            named = categorical if isinstance(categorical, dict) else dict.fromkeys(categorical)
+            categorical = named | {
+                str(name): named.get(name)
+                for name, dtype in zip(data.columns, data.dtypes, strict=True)
+                if getattr(dtype, "name", "") == "category"
+            }
+        else:
+            array = np.asarray(data)
+            if array.ndim != 2 or not array.size:
+                raise TypeError(
+                    "expected data to be a table (rows, columns) as a NumPy array or a pandas "
+                    f"DataFrame, received {type(data).__name__} of shape {array.shape}"
+                )
+            self.names = tuple(map(str, range(array.shape[1]) if names is None else names))
+            self._dtype, columns = array.dtype, list(array.T)
+        if len(self.names) != len(columns) or len(set(self.names)) < len(columns):
+            raise ValueError(
+                f"expected {len(columns)} different names of columns, received {self.names}"
+            )
+        self.columns = [_typed(column) for column in columns]
+        self._refuse_missing(self.columns, "data")
+        self.is_numeric = all(column.dtype.kind in "biuf" for column in self.columns)
+        if bins is not None:
+            check_int("bins", bins, 2, "4 makes quartiles, None leaves numbers continuous")
+        self.parts = self._make_parts(categorical, groups or {}, bins)
+
+    def __len__(self):
+        return len(self.columns[0])
+
+    def row(self, values):
+        """One row as a list of values, checked: a sequence, a dict, a pandas Series or DataFrame.
+
+        Raises:
+            ValueError: another number of columns, or missing values.
+        """
+        if hasattr(values, "iloc") and hasattr(values, "columns"):
+            values = values.iloc[0] if len(values) == 1 else values
+        if hasattr(values, "keys") and not hasattr(values, "columns"):
+            known = {str(key): values[key] for key in values.keys()}
+            if set(known) == set(self.names):
+                values = [known[name] for name in self.names]
+        flat = list(values) if isinstance(values, (list, tuple)) else list(np.ravel(values))
+        shape = np.shape(values)
+        if len(flat) != len(self.names) or any(np.ndim(v) for v in flat) or len(shape) > 2:
+            raise ValueError(
+                f"expected one row of {len(self.names)} values ({', '.join(self.names[:5])}, ...), "
+                f"received shape {shape}; explain the rows of a table one by one"
+            )
+        columns = [np.asarray([value]) for value in flat]
+        self._refuse_missing([_typed(column) for column in columns], "the row")
+        for name, column, value in zip(self.names, self.columns, flat, strict=True):
+            if column.dtype.kind in "iuf" and not isinstance(value, (int, float, np.number)):
+                raise ValueError(f"expected a number for column {name!r}, received {value!r}")
+        return flat
+
+    def code(self, part, row):
+        """The code of a row's value; -1 for one that the table does not have."""
+        values = [row[column] for column in part.columns]
+        if part.edges is not None:
+            return int(np.searchsorted(part.edges, values[0], side="left"))
+        same = np.all([self.columns[c] == v for c, v in zip(part.columns, values, strict=True)], 0)
+        return int(part.codes[np.argmax(same)]) if same.any() else -1
+
+    def alternatives(self, part, row):
+        """Indices of the rows that have another value than `row`."""
+        return np.flatnonzero(part.codes != self.code(part, row))
+
+    def scale(self, part):
+        """The standard deviation of a continuous part."""
+        return float(np.std(self.columns[part.columns[0]]))
+
+    def describe(self, part, row, exact=False):
+        """The feature that a weight belongs to: `"28 < age <= 37"`; `exact` for `"age = 35"`."""
+        value = self.value(part, row)
+        if part.codes is None and not exact:
+            return part.name
+        if part.edges is None or exact:
+            return f"{part.name} = {_short(value)}"
+        code, name = self.code(part, row), part.name
+        if not len(part.edges):
+            return f"{name} = {_short(value)}"
+        if code == 0:
+            return f"{name} <= {_short(part.edges[0])}"
+        if code == len(part.edges):
+            return f"{name} > {_short(part.edges[-1])}"
+        return f"{_short(part.edges[code - 1])} < {name} <= {_short(part.edges[code])}"
+
+    def value(self, part, row):
+        """The row's value as a plain number or text; of one-hot columns the name of the hot one."""
+        values = [row[column] for column in part.columns]
+        if len(values) > 1:
+            hot = [self.names[c] for c, v in zip(part.columns, values, strict=True) if v]
+            return hot[0] if len(hot) == 1 else ", ".join(map(_short, values))
+        value = values[0].item() if isinstance(values[0], np.generic) else values[0]
+        if part.labels is not None and 0 <= int(value) < len(part.labels):
+            return part.labels[int(value)]
+        return value if isinstance(value, (int, float, str, bool)) else str(value)
+
+    def assemble(self, columns):
+        """Columns `(n,)` to what the model takes: an array, or a DataFrame if `data` was one."""
+        if self._frame is None:
+            dtype = self._dtype
+            if dtype.kind in "biu" and any(column.dtype.kind == "f" for column in columns):
+                dtype = np.dtype(np.float64)
+            return np.stack([column.astype(dtype) for column in columns], axis=1)
+        frame = self._frame(dict(zip(self._labels, columns, strict=True)), columns=self._labels)
+        same = {
+            name: dtype
+            for name, dtype, column in zip(self._labels, self._dtypes, columns, strict=True)
+            if not (column.dtype.kind == "f" and getattr(dtype, "kind", "") in "iu")
+        }
+        return frame.astype(same)
+
+    def _make_parts(self, categorical, groups, bins):
+        labels = categorical if isinstance(categorical, dict) else dict.fromkeys(categorical)
+        labels = {self._index(column): names for column, names in labels.items()}
+        grouped = {}
+        for name, columns in groups.items():
+            indices = tuple(self._index(column) for column in columns)
+            for index in indices:
+                if index in grouped:
+                    raise ValueError(
+                        f"expected each column in one group, received {self.names[index]!r} twice"
+                    )
+                grouped[index] = (str(name), indices)
+        parts, done = [], set()
+        for index in range(len(self.names)):
+            name, indices = grouped.get(index, (self.names[index], (index,)))
+            if index not in done:
+                parts.append(self._make_part(name, indices, labels, bins))
+                done.update(indices)
+        return tuple(parts)
+
+    def _make_part(self, name, indices, labels, bins):
+        column = self.columns[indices[0]]
+        if len(indices) > 1 or indices[0] in labels or column.dtype.kind not in "iuf":
+            codes = np.zeros(len(self), int)
+            for index in indices:  # one-hot columns: a code for each combination
+                _, one = np.unique(self.columns[index], return_inverse=True)
+                _, codes = np.unique(codes * (one.max() + 1) + one, return_inverse=True)
+            names = labels.get(indices[0])
+            return Part(name, indices, codes, None, None if names is None else tuple(names))
+        if bins is None:
+            return Part(name, indices)
+        edges = np.unique(np.quantile(column, np.arange(1, bins) / bins))
+        edges = edges[edges < column.max()]
+        return Part(name, indices, np.searchsorted(edges, column, side="left"), edges)
+
+    def _index(self, column):
+        if isinstance(column, str) and column in self.names:
+            return self.names.index(column)
+        if isinstance(column, (int, np.integer)) and 0 <= column < len(self.names):
+            return int(column)
+        raise ValueError(
+            f"expected the name or index of a column, received {column!r}; columns are "
+            f"{list(self.names)}"
+        )
+
+    def _refuse_missing(self, columns, where):
+        missing = [
+            name
+            for name, column in zip(self.names, columns, strict=True)
+            if (column.dtype.kind == "f" and not np.isfinite(column).all())
+            or (column.dtype.kind == "O" and any(v is None or v != v for v in column))
+        ]
+        if missing:
+            raise ValueError(
+                f"expected no missing values, received None, NaN or infinity in columns {missing} "
+                f"of {where}; fill them as for training, or drop those rows"
+            )
+
+
+def _typed(column):
+    """A column of numbers where it can be one, else of objects (texts)."""
+    column = np.asarray(column)
+    if column.dtype.kind in "biuf":
+        return column
+    values = column.tolist()
+    if all(isinstance(v, (bool, int, float)) for v in values) and values:
+        return np.asarray(values)
+    return np.array([v if v is None or v != v else str(v) for v in values], dtype=object)
+
+
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)

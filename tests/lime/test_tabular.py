@@ -1,0 +1,218 @@
+"""LIME for tables: numbers, categories, one-hot groups, NumPy and pandas."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_explain.lime import LimeTabularExplainer, Predictor, Table
+
+RNG = np.random.default_rng(0)
+DATA = np.column_stack([
+    RNG.normal(size=400),  # size
+    RNG.uniform(18, 80, 400),  # age
+    RNG.integers(0, 3, 400),  # colour, a code
+    np.full(400, 7.0),  # constant
+    *np.eye(3)[RNG.integers(0, 3, 400)].T,  # shape, one-hot
+])
+NAMES = ["size", "age", "colour", "constant", "round", "square", "flat"]
+TABLE = Table(
+    DATA,
+    NAMES,
+    categorical={"colour": ["red", "green", "blue"]},
+    groups={"shape": ["round", "square", "flat"]},
+)
+ROW = np.array([0.1, 70.0, 1, 7, 0, 1, 0])
+
+
+def score(rows):
+    """Made of conditions that coincide with the row's bins and categories."""
+    old = rows[:, 1] > np.quantile(DATA[:, 1], 0.75)
+    green, square = rows[:, 2] == 1, rows[:, 5] == 1
+    return 0.1 + 0.4 * old + 0.2 * green - 0.05 * square
+
+
+@pytest.mark.parametrize("surrogate", [None, "highest_weights", "forward_selection", "ridge"])
+def test_conditions_are_recovered(surrogate):
+    explanation = LimeTabularExplainer(score, TABLE, surrogate=surrogate).explain(ROW, [1])
+    assert explanation.subject.columns == ("size", "age", "colour", "constant", "shape")
+    assert np.allclose(explanation.weights[0], [0, 0.4, 0.2, 0, -0.05], atol=2e-3)
+    assert explanation.features[1].startswith("age > 6") and explanation.fidelity[0] > 0.999
+    assert explanation.features[2:] == ("colour = green", "constant = 7", "shape = square")
+    assert explanation.subject.values == (0.1, 70.0, "green", 7.0, "square")
+
+
+def test_a_constant_column_has_weight_zero_and_is_not_touched():
+    seen = []
+
+    def spy(rows):
+        seen.append(rows)
+        return score(rows)
+
+    explanation = LimeTabularExplainer(spy, TABLE).explain(ROW, [1], num_samples=100)
+    assert explanation.weights[0, 3] == 0 and not (np.concatenate(seen)[:, 3] - 7).any()
+
+
+def test_rows_stay_possible():
+    """One-hot columns are never two at once, values are values that occur."""
+    seen = []
+
+    def spy(rows):
+        seen.append(rows)
+        return score(rows)
+
+    LimeTabularExplainer(spy, TABLE).explain(ROW, num_samples=300)
+    rows = np.concatenate(seen)[1:]
+    assert (rows[:, 4:].sum(axis=1) == 1).all()
+    assert set(rows[:, 2]) == {0, 1, 2}
+    assert np.isin(rows[:, 0], [*DATA[:, 0], 0.1]).all()
+    same_bin = rows[:, 0][rows[:, 0] != 0.1]  # taken out: never from the row's own quartile
+    edges = np.quantile(DATA[:, 0], [0.25, 0.5, 0.75])
+    assert not (np.searchsorted(edges, same_bin) == np.searchsorted(edges, 0.1)).any()
+
+
+@pytest.mark.parametrize("sampler", ["hadamard", "bernoulli", "sobol"])
+def test_continuous_features_have_slopes_per_standard_deviation(sampler):
+    slopes = np.array([2.0, -0.1])
+    table = Table(DATA[:, :2], NAMES[:2], bins=None)
+    predict = Predictor(lambda rows: rows @ slopes + 3, binary=False)
+    explainer = LimeTabularExplainer(predict, table, sampler=sampler)
+    explanation = explainer.explain([0.1, 70.0], num_samples=200)
+    assert np.allclose(explanation.weights[0], slopes * DATA[:, :2].std(axis=0), rtol=1e-3)
+    assert np.isclose(explanation.local_prediction[0], 3 + 0.2 - 7, atol=1e-6)
+    assert explanation.features == ("size", "age")
+
+
+def test_continuous_and_categorical_together():
+    table = Table(DATA[:, :3], NAMES[:3], ["colour"], bins=None)
+    predict = Predictor(lambda rows: rows[:, 0] - 2.0 * (rows[:, 2] == 1), binary=False)
+    explanation = LimeTabularExplainer(predict, table).explain([0.5, 20, 1], num_samples=500)
+    assert np.allclose(explanation.weights[0], [DATA[:, 0].std(), 0, -2], atol=0.01)
+    assert explanation.features == ("size", "age", "colour = 1")
+
+
+def test_keras_model_and_several_classes():
+    inputs = keras.Input((7,))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(inputs))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=(7, 3)) / 10, np.zeros(3)])
+    explainer = LimeTabularExplainer(model, TABLE, class_names=["a", "b", "c"])
+    explanation = explainer.explain(ROW, classes=3, num_samples=300)
+    expected = model.predict(ROW[None], verbose=0)[0]
+    assert np.allclose(explanation.prediction, np.sort(expected)[::-1], atol=1e-6)
+    assert np.allclose(explanation.weights.sum(axis=0), 0, atol=1e-3)  # probabilities sum to 1
+
+
+def test_seed_and_batch_size():
+    explain = lambda size, seed: LimeTabularExplainer(score, TABLE, batch_size=size).explain(  # noqa: E731
+        ROW, [1], num_samples=200, seed=seed
+    )
+    assert np.array_equal(explain(512, 0).weights, explain(33, 0).weights)
+    assert explain(512, 0).to_json() == explain(512, 0).to_json()
+    assert explain(512, 1).to_json() != explain(512, 0).to_json()
+
+
+def test_tree_on_a_table():
+    both = lambda rows: 0.9 * ((rows[:, 1] > 66) & (rows[:, 2] == 1))  # noqa: E731
+    explainer = LimeTabularExplainer(both, TABLE, surrogate="decision_tree")
+    explanation = explainer.explain(ROW, [1], num_features=4)
+    assert {f.name.split()[0] for f in explanation.top(2)} == {"age", "colour"}
+    assert "colour = green" in explanation.rules[0] and explanation.fidelity[0] > 0.9
+    with pytest.raises(ValueError, match="bins=None"):
+        LimeTabularExplainer(score, Table(DATA, bins=None), surrogate="decision_tree")
+
+
+def test_values_that_the_table_does_not_have():
+    explanation = LimeTabularExplainer(score, TABLE).explain([99, 999, 5, 7, 1, 1, 0], [1])
+    assert np.isfinite(explanation.weights).all()
+    assert explanation.features[0].startswith("size > 0.")
+
+
+def test_pandas():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({
+        "age": DATA[:, 1].round().astype(int),
+        "colour": pd.Categorical(np.array(["red", "green", "blue"])[DATA[:, 2].astype(int)]),
+        "city": np.array(["Lima", "Oslo"])[RNG.integers(0, 2, 400)],
+        "vip": RNG.integers(0, 2, 400).astype(bool),
+    })
+    seen = []
+
+    def predict(rows):
+        seen.append(rows)
+        return 0.1 + 0.5 * (rows["colour"] == "red") + 0.3 * rows["vip"] + 0.0 * rows["age"]
+
+    row = frame[(frame["colour"] == "red") & frame["vip"]].iloc[0]
+    explainer = LimeTabularExplainer(predict, frame)
+    for given in (row, row.to_frame().T, dict(row), row.tolist()):
+        explanation = explainer.explain(given, [1], num_samples=200)
+        assert np.allclose(explanation.weights[0], [0, 0.5, 0, 0.3], atol=2e-3)
+    assert explanation.features[1] == "colour = red" and explanation.features[3] == "vip = True"
+    assert type(explanation).from_json(explanation.to_json()).subject.values[1] == "red"
+    for rows in seen:
+        assert (rows.dtypes.drop("age") == frame.dtypes.drop("age")).all()
+    broken = frame.copy()
+    broken.loc[3, "city"] = None
+    with pytest.raises(ValueError, match=r"no missing values.*\['city'\]"):
+        LimeTabularExplainer(predict, broken)
+    with pytest.raises(ValueError, match="columns of text"):
+        inputs = keras.Input((4,))
+        LimeTabularExplainer(keras.Model(inputs, layers.Dense(1)(inputs)), frame)
+
+
+def test_objects_in_numpy():
+    data = np.array([["a", 1.5], ["b", 2.5], ["a", 3.5], ["c", 0.5]] * 10, dtype=object)
+    seen = []
+
+    def predict(rows):
+        seen.append(rows)
+        return np.array([0.1 + 0.6 * (row[0] == "a") for row in rows])
+
+    explanation = LimeTabularExplainer(predict, Table(data, ["kind", "x"])).explain(["a", 1.0], [1])
+    assert np.allclose(explanation.weights[0], [0.6, 0], atol=2e-3)
+    assert seen[0].dtype == object and isinstance(seen[0][0, 1], float)
+
+
+@pytest.mark.parametrize(
+    "error, arguments, words",
+    [
+        (TypeError, {"data": DATA[0]}, r"received ndarray of shape \(7,\)"),
+        (TypeError, {"data": "train.csv"}, "table"),
+        (ValueError, {"names": NAMES[:3]}, "7 different names"),
+        (ValueError, {"names": ["a"] * 7}, "7 different names"),
+        (ValueError, {"categorical": ["color"]}, "received 'color'; columns are"),
+        (ValueError, {"groups": {"g": [4, 5], "h": [5, 6]}}, "'square' twice"),
+        (ValueError, {"bins": 1}, "bins.*received 1"),
+        (ValueError, {"data": np.where(DATA == 7, np.nan, DATA)}, r"\['constant'\] of data"),
+    ],
+)
+def test_table_errors(error, arguments, words):
+    with pytest.raises(error, match=words):
+        Table(**{"data": DATA, "names": NAMES, **arguments})
+
+
+@pytest.mark.parametrize(
+    "row, words",
+    [
+        (ROW[:3], r"one row of 7 values \(size, age"),
+        (DATA[:2], "one by one"),
+        (np.full(7, np.nan), r"\['size'.*of the row"),
+        ([None] * 7, "of the row"),
+        (["a", 1, 1, 1, 1, 1, 1], "a number for column 'size'"),
+        ({"size": 1}, "7 values"),
+    ],
+)
+def test_row_errors(row, words):
+    with pytest.raises(ValueError, match=words):
+        LimeTabularExplainer(score, TABLE).explain(row)
+
+
+def test_model_of_other_width():
+    inputs = keras.Input((3,))
+    with pytest.raises(ValueError, match="expected data with 3 columns.*received 7"):
+        LimeTabularExplainer(keras.Model(inputs, layers.Dense(1)(inputs)), DATA)
+
+
+def test_a_table_where_nothing_varies():
+    explanation = LimeTabularExplainer(score, np.ones((5, 7))).explain(np.ones(7), [1])
+    assert explanation.weights.shape == (1, 7) and not explanation.weights.any()
