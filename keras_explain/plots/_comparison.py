@@ -1,8 +1,4 @@
-"""Figures for notebooks, papers and reports, drawn with matplotlib's object interface.
-
-Nothing here touches pyplot, its current figure or the chosen backend, so a plot can be drawn in a
-training loop, a thread or a server without a trace in the user's own figures.
-"""
+"""One image and what several methods say about it."""
 
 import math
 
