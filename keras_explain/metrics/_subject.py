@@ -1,0 +1,118 @@
+"""The question that every metric asks: what does the model score when the input is changed so?"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_explain.explainers.base import Explainer, heatmap_axes, take_rows
+from keras_explain.incremental.executor import bind, folded
+
+
+class Subject(Explainer):
+    """A model, the one input that heatmaps are of, and the score that is watched."""
+
+    def __init__(self, model, **options):
+        super().__init__(model, **options)
+        large = [v for v in self.program.inputs if len(v.spec.shape) > 2]
+        self.explain_inputs(large or self.program.inputs)
+        if len(self.explained) > 1:
+            names = [v.spec.name for v in self.program.inputs]
+            raise ValueError(
+                "Expected heatmaps of one input, because a metric changes one at a time,"
+                f" received a model in which {len(self.explained)} are explained. Name one of"
+                f" {names} with `input=`."
+            )
+        self.index = self.program.inputs.index(self.explained[0])
+        self.axes = heatmap_axes(self.program, self.explained[0])
+        self.fast, self.built = folded(self.program), True
+
+
+class Trials(keras.layers.Layer):
+    """Inputs, heatmaps, class -> scores (N, 1 + K): as it is, then in the K trials of a plan.
+
+    Args:
+        subject: a Subject.
+        plan: has `count(sizes)` (K), `prepare(image, heatmap, axes)`, which gives a list of
+            tensors with one row per image, and `change(image, prepared, k, axes)`, which gives
+            the rows of `image` as they are in the trials `k`.
+        batch_size: forward passes at a time.
+    """
+
+    def __init__(self, subject, plan, batch_size):
+        super().__init__(dtype="float32", autocast=False)
+        self.subject, self.plan, self.batch_size = subject, plan, batch_size
+
+    def call(self, inputs):
+        *values, heatmap, request = inputs
+        subject = self.subject
+        run = bind(subject.fast)
+        image = values[subject.index]
+        sizes = [image.shape[a] for a in subject.axes]
+        scores = subject.scores(*run(values))
+        chosen = subject.choose(scores, None if callable(subject.target) else request)
+        clean = ops.sum(scores * chosen, axis=-1)
+        prepared = self.plan.prepare(image, heatmap, subject.axes)
+        count = self.plan.count(sizes)
+
+        def score(pairs):
+            rows, k = pairs // count, pairs % count
+            given = take_rows(values, rows)
+            given[subject.index] = self.plan.change(
+                given[subject.index], take_rows(prepared, rows), k, subject.axes)
+            return ops.sum(subject.scores(*run(given)) * ops.take(chosen, rows, axis=0), axis=-1)
+
+        found = for_all(score, ops.shape(image)[0] * count, self.batch_size)
+        found = ops.reshape(found, (-1, count))
+        return ops.concatenate([clean[:, None], found], axis=1)
+
+    def compute_output_spec(self, inputs):
+        image = inputs[self.subject.index]
+        count = self.plan.count([image.shape[a] for a in self.subject.axes])
+        return keras.KerasTensor((None, 1 + count), "float32")
+
+    def build(self, input_shape):
+        self.built = True
+
+
+def for_all(score, total, batch_size):
+    """`score(pairs)` for the pairs 0 to `total` - 1, in equal chunks: none is wasted on padding.
+
+    Returns:
+        float32 of shape (total,).
+    """
+    chunks = -(-total // batch_size)
+    size = -(-total // chunks)
+
+    def step(start, scores):
+        # One chunk waits for the one before it: TensorFlow would run ten at once.
+        wait = ops.cast(scores[0] > float("inf"), "int32")
+        pairs = ops.minimum(start + ops.arange(size, dtype="int32") + wait, total - 1)
+        return start + size, ops.scatter_update(scores, pairs[:, None], score(pairs))
+
+    _, scores = ops.while_loop(
+        lambda start, scores: start < total,
+        step,
+        (ops.convert_to_tensor(0, "int32"), ops.zeros((total,), "float32")),
+    )
+    return scores
+
+
+def asked(subject, plan, shapes, heatmap_shape, batch_size):
+    """The `keras.Model` that runs the trials of `plan` on inputs of fixed shapes."""
+    inputs = [keras.Input(shape, dtype=v.spec.dtype)
+              for shape, v in zip(shapes, subject.program.inputs, strict=True)]
+    inputs += [keras.Input(heatmap_shape, dtype="float32"), keras.Input((), dtype="int32")]
+    return keras.Model(inputs, Trials(subject, plan, batch_size)(inputs))
+
+
+def spread_mask(mask, image, axes):
+    """A mask (N, *sizes) with the axes that it lacks beside `image`."""
+    for axis in range(1, len(image.shape)):
+        if axis not in axes:
+            mask = ops.expand_dims(mask, axis)
+    return mask
+
+
+def flat_count(sizes):
+    """Number of pixels of a heatmap."""
+    return int(np.prod(sizes))

@@ -1,0 +1,52 @@
+"""Completeness: does a heatmap add up to the score?"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_explain.metrics._baseline import filled, frozen
+from keras_explain.metrics.evaluator import Evaluator, check_heatmaps
+
+
+@dataclasses.dataclass(frozen=True)
+class _Nothing:
+    """The plan: one trial, the baseline alone."""
+
+    baseline: object
+
+    def count(self, sizes):
+        return 1
+
+    def prepare(self, image, heatmap, axes):
+        return [filled(image, axes, self.baseline)]
+
+    def change(self, image, prepared, k, axes):
+        return prepared[0]
+
+
+def completeness(model, x, heatmaps=None, *, target=None, baseline="zero", score="logit",
+                 batch_size=64):
+    """How far the sum of a heatmap is from the score minus that of the baseline.
+
+    Paper: Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks",
+    https://arxiv.org/abs/1703.01365.
+    Direction: lower is better; 0 for exact integrated gradients, Shapley values, and the
+    gradient times input of a linear model.
+    Cost: 2 forward passes per image.
+    Weakness: it says nothing about which pixels got the numbers, and means something only for
+    methods that claim it, with their own baseline and score.
+
+    Args:
+        baseline: the one that the method was given, see `deletion`.
+        score: what the method explained, "logit" or "probability".
+        model, x, heatmaps, target, batch_size: see `deletion`.
+
+    Returns:
+        float64 of shape (N,), in units of the score.
+    """
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size)
+    given = evaluator.heatmaps(x) if heatmaps is None else check_heatmaps(heatmaps)
+    values, full, request = evaluator.data(x, given)
+    plan = _Nothing(frozen(baseline, evaluator.subject(score)))
+    before, after = evaluator.scores(plan, values, full, request, score).T.astype("float64")
+    return np.abs(given.reshape(len(given), -1).sum(axis=1, dtype="float64") - (before - after))

@@ -1,0 +1,271 @@
+"""One model, asked by many metrics: each graph is built once."""
+
+import copy
+import math
+
+import numpy as np
+from keras import ops, tree
+
+from keras_explain import targets
+from keras_explain.batches import to_numpy
+from keras_explain.explainers.base import check_positive
+from keras_explain.explainers.explained_model import ExplainedModel
+from keras_explain.explainers.resize import resize
+from keras_explain.metrics._subject import Subject, asked
+
+
+class Evaluator:
+    """Holds what metrics of the same model share, so that a second call starts at once.
+
+    Every metric takes one in place of the model. It follows the model's weights as they train.
+
+    Args:
+        model: a `keras.Model`, or an explained model, whose target, output, input and score are
+            then the defaults, and whose heatmaps are taken where none are given.
+        target: the class or score that is watched, see `keras_explain.grad_cam`; None for an
+            explained model means its own.
+        output, input: name or index, for models with several.
+        score: "probability" or "logit"; None leaves the choice to each metric.
+        batch_size: forward passes at a time. It bounds the memory and changes no number.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_explain import metrics
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(),
+        ...                           keras.layers.Dense(2, activation="softmax")])
+        >>> x, maps = np.random.rand(5, 8, 8, 3), np.random.rand(5, 8, 8)
+        >>> evaluator = metrics.Evaluator(model, batch_size=16)
+        >>> metrics.deletion(evaluator, x, maps).shape, metrics.insertion(evaluator, x, maps).shape
+        ((5,), (5,))
+    """
+
+    def __init__(self, model, *, target=None, output=None, input=None, score=None, batch_size=64):
+        check_positive("batch_size", batch_size)
+        self.explained = model if isinstance(model, ExplainedModel) else None
+        if self.explained is not None:
+            explainer = self.explained.explainer
+            model, target = explainer.model, explainer.target if target is None else target
+            output = explainer.output_choice if output is None else output
+            if input is None and len(explainer.explained) == 1:
+                input = explainer.program.inputs.index(explainer.explained[0])
+        self.model, self.batch_size, self.score = model, batch_size, score
+        self._options = {"output": output, "input": input}
+        self._callable = target if callable(target) else None
+        self._subjects, self._graphs = {}, {}
+        self.target = _target(target, self._subject("probability").classes)
+
+    @classmethod
+    def of(cls, model, **options):
+        """`model` if it is an Evaluator (with another target, if one is given), or a new one."""
+        if not isinstance(model, cls):
+            return cls(model, **{k: v for k, v in options.items() if v is not None})
+        target = options.get("target")
+        if target is None:
+            return model
+        if callable(target) or model._callable:
+            raise ValueError(
+                "Expected classes as `target` beside an Evaluator, received a callable. Build"
+                " the Evaluator with it."
+            )
+        twin = copy.copy(model)
+        twin.target = _target(target, model._subject("probability").classes)
+        return twin
+
+    def subject(self, score):
+        """The model with the score that a metric watches unless the user chose one."""
+        return self._subject(self.score or score)
+
+    def _subject(self, score):
+        if score not in self._subjects:
+            target = self._callable or targets.INPUT
+            self._subjects[score] = Subject(self.model, target=target, score=score, **self._options)
+        return self._subjects[score]
+
+    def data(self, x, heatmaps=None):
+        """Inputs as a flat list of arrays, heatmaps (N, ...), classes (N,) int32; -1: the top.
+
+        Raises:
+            ValueError: numbers or shapes that do not fit, NaN, no heatmaps for a plain model.
+        """
+        subject, given = self._subject("probability"), x
+        x, request = self._split_target(x)
+        values = self._values(x)
+        count = len(values[0])
+        request = self._request(request, count)
+        if heatmaps is None:
+            heatmaps = self.heatmaps(given)
+        heatmaps = check_heatmaps(heatmaps, count)
+        if heatmaps.ndim - 1 != len(subject.axes):
+            shape = tuple(values[subject.index].shape[a] for a in subject.axes)
+            raise ValueError(
+                f"Expected heatmaps of shape {(count, *shape)} (or smaller, to be enlarged), one"
+                f" number per pixel, received {heatmaps.shape}. Sum over the channels first."
+            )
+        sizes = [values[subject.index].shape[a] for a in subject.axes]
+        return values, _resized(heatmaps, sizes), request
+
+    def heatmaps(self, x):
+        """What the explained model says of `x`, float32."""
+        if self.explained is None:
+            raise ValueError(
+                "Expected `heatmaps`, because the model explains nothing itself, received None."
+                " Pass an array (N, ...), or an explained model in place of the model."
+            )
+        explained = self.explained
+        if isinstance(self.target, tuple) or self.target != explained.explainer.target:
+            explained = with_requests(explained)
+            x, request = self._split_target(x)
+            x = requested(explained, x, self._request(request, len(tree.flatten(x)[0])))
+        return predict(explained, x, self.batch_size)["heatmap"]
+
+    def scores(self, plan, values, heatmaps, request, score="probability"):
+        """Scores (N, 1 + K): of the examples as they are, then of the K trials of `plan`."""
+        subject = self.subject(score)
+        shapes = tuple(v.shape[1:] for v in values)
+        key = (plan, subject.score, shapes, heatmaps.shape[1:])
+        if key not in self._graphs:
+            self._graphs[key] = asked(subject, plan, shapes, heatmaps.shape[1:], self.batch_size)
+        return predict(self._graphs[key], [*values, heatmaps, request], self.batch_size)
+
+    def classes(self, x):
+        """The class that is watched in each example, (N,) int32."""
+        x, request = self._split_target(x)
+        request = self._request(request, len(self._values(x)[0]))
+        if self._callable or (request >= 0).all():
+            return request
+        subject = self._subject("probability")
+        answer, outputs = subject.program.outputs
+        answers = tree.flatten(predict(self.model, x, self.batch_size))
+        answer = answers[tree.flatten(outputs).index(answer)]
+        scores = targets.class_scores(answer, subject.activation, probability=True)
+        top = ops.convert_to_numpy(scores).argmax(-1).astype("int32")
+        return np.where(request >= 0, request, top)
+
+    def _values(self, x):
+        """Inputs as a flat list of arrays that fit the model."""
+        specs = [v.spec for v in self._subject("probability").program.inputs]
+        values = tree.flatten(x)
+        if len(values) != len(specs):
+            raise ValueError(
+                f"Expected {len(specs)} inputs, received {len(values)}. Pass them as the model"
+                " takes them."
+            )
+        values = [_checked(a, spec) for a, spec in zip(values, specs, strict=True)]
+        if len({len(v) for v in values}) != 1:
+            raise ValueError(
+                "Expected as many examples in each input, received"
+                f" {[len(v) for v in values]}."
+            )
+        return values
+
+    def _split_target(self, x):
+        """Inputs without the classes that an explained model with target="input" takes."""
+        if self.target != targets.INPUT:
+            return x, None
+        if isinstance(x, dict):
+            return {k: v for k, v in x.items() if k != "target"}, x["target"]
+        *x, request = x
+        return (x if len(x) > 1 else x[0]), request
+
+    def _request(self, request, count):
+        if request is not None:
+            return np.asarray(request, "int32")
+        if isinstance(self.target, tuple):
+            if len(self.target) != count:
+                raise ValueError(
+                    f"Expected one class per image in `target`, {count} of them, received"
+                    f" {len(self.target)}."
+                )
+            return np.array(self.target, "int32")
+        only = self.target if isinstance(self.target, int) else targets.TOP_CLASS
+        return np.full(count, only, "int32")
+
+
+def _target(target, classes):
+    return targets.check(target.tolist() if isinstance(target, np.ndarray) else target, classes)
+
+
+def with_requests(explained):
+    """The same explanation with the class of each image as an input."""
+    explainer = explained.explainer
+    if explainer.target == targets.INPUT or callable(explainer.target):
+        return explained
+    return explainer.variant(target=targets.INPUT).explained_model()
+
+
+def requested(explained, x, classes):
+    """The inputs of an explained model that takes classes: `x` and them."""
+    if explained.explainer.target != targets.INPUT:
+        return x
+    classes = np.asarray(classes, "int32")
+    if isinstance(x, dict):
+        return {**x, "target": classes}
+    return [*tree.flatten(x), classes]
+
+
+def predict(model, x, batch_size):
+    """`model` on all of `x`, at most `batch_size` at a time, as NumPy.
+
+    Not `model.predict`: under PyTorch it draws from the global generator, which would change a
+    training around it.
+    """
+    x = tree.map_structure(np.asarray, x)
+
+    def run(rows):
+        return model.predict_on_batch(tree.map_structure(lambda a: a[rows], x))
+
+    return in_batches(run, len(tree.flatten(x)[0]), batch_size)
+
+
+def in_batches(run, count, batch_size):
+    """`run(rows)` for 0 to `count` - 1 in equal batches; the results as NumPy, joined."""
+    size = math.ceil(count / math.ceil(count / batch_size))
+    parts = [tree.map_structure(ops.convert_to_numpy, run(np.arange(i, min(i + size, count))))
+             for i in range(0, count, size)]
+    return tree.map_structure(lambda *a: np.concatenate(a), *parts)
+
+
+def check_heatmaps(heatmaps, count=None):
+    """Heatmaps as float32 (N, ...), finite."""
+    heatmaps = np.asarray(to_numpy(heatmaps), "float32")
+    if heatmaps.ndim < 2 or len(heatmaps) == 0 or count not in (None, len(heatmaps)):
+        raise ValueError(
+            f"Expected {'at least one heatmap' if count is None else f'{count} heatmaps'}, shape"
+            f" (N, ...), received an array of shape {heatmaps.shape}."
+        )
+    if not np.isfinite(heatmaps).all():
+        raise ValueError(
+            "Expected finite heatmaps, received NaN or infinity. Look for them in the inputs and"
+            " weights."
+        )
+    return heatmaps
+
+
+def maps_of(heatmaps, x=None):
+    """Heatmaps as float32 (N, ...): those given, or those of an explained model."""
+    if isinstance(heatmaps, ExplainedModel):
+        if x is None:
+            raise ValueError("Expected `x`, the inputs of the explained model, received None.")
+        heatmaps = Evaluator(heatmaps).heatmaps(x)
+    return check_heatmaps(heatmaps)
+
+
+def _resized(heatmaps, sizes):
+    if heatmaps.shape[1:] == tuple(sizes):
+        return heatmaps
+    return ops.convert_to_numpy(resize(ops.convert_to_tensor(heatmaps), sizes))
+
+
+def _checked(array, spec):
+    array = np.asarray(array)
+    shape = tuple(spec.shape[1:])
+    fits = array.ndim == len(shape) + 1 and all(
+        n in (None, m) for n, m in zip(shape, array.shape[1:], strict=True))
+    if not fits or len(array) == 0:
+        raise ValueError(
+            f"Expected inputs of shape (N, {', '.join(map(str, shape))}), received"
+            f" {array.shape}. For one example, add a batch axis: x[None]."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("Expected finite inputs, received NaN or infinity. Clean the data first.")
+    return array.astype(spec.dtype)
