@@ -1,6 +1,21 @@
 """Keras callbacks that log explanations to TensorBoard while a model trains."""
 
+from keras_explain.callbacks.coefficients import CoefficientCallback
+from keras_explain.callbacks.error_analysis import ErrorAnalysisCallback
 from keras_explain.callbacks.explanation import ExplanationCallback
-from keras_explain.callbacks.named import GradCAMCallback, OcclusionCallback, SaliencyCallback
+from keras_explain.callbacks.named import (
+    GradCAMCallback,
+    LimeCallback,
+    OcclusionCallback,
+    SaliencyCallback,
+)
 
-__all__ = ["ExplanationCallback", "GradCAMCallback", "OcclusionCallback", "SaliencyCallback"]
+__all__ = [
+    "CoefficientCallback",
+    "ErrorAnalysisCallback",
+    "ExplanationCallback",
+    "GradCAMCallback",
+    "LimeCallback",
+    "OcclusionCallback",
+    "SaliencyCallback",
+]

@@ -1,5 +1,9 @@
 """The few examples that a callback explains at every epoch, taken once from any data."""
 
+import contextlib
+import random
+import sys
+
 import keras
 import numpy as np
 from keras import tree
@@ -11,7 +15,8 @@ def first_examples(data, labels=None, count=8):
     Args:
         data: an array, a structure of arrays (dict, list), a tuple `(x, y)`, or something that
             gives batches as `model.fit` takes them: `tf.data.Dataset`, `keras.utils.PyDataset`,
-            a torch `DataLoader`.
+            a torch `DataLoader`. A shuffled `tf.data.Dataset` that is also trained on moves on
+            by one epoch's order: pass validation data.
         labels: class indices or one-hot rows; None takes those that come with the data.
 
     Returns:
@@ -20,14 +25,23 @@ def first_examples(data, labels=None, count=8):
     Raises:
         ValueError: there are no examples, or not one label for each.
     """
+    inputs, targets = first_rows(data, labels, count)
+    if targets is None or tree.is_nested(targets):  # several outputs: which is not known here
+        return inputs, None
+    return inputs, class_indices(targets)
+
+
+def first_rows(data, labels=None, count=8):
+    """As `first_examples`, with the labels as the model trains on them."""
     if _gives_batches(data):
-        inputs, found = _first_batches(data, count)
+        with _same_random_numbers():
+            inputs, found = _first_batches(data, count)
     elif isinstance(data, tuple) and len(data) in (2, 3) and labels is None:
         inputs, found = data[0], data[1]
     else:
         inputs, found = data, None
     labels = found if labels is None else labels
-    inputs = tree.map_structure(lambda x: _array(x)[:count], inputs)
+    inputs = tree.map_structure(lambda x: _array(x)[:count], _texts_as_array(inputs))
     sizes = {len(x) for x in tree.flatten(inputs)}
     if sizes in ({0}, set()) or len(sizes) > 1:
         raise ValueError(
@@ -36,15 +50,30 @@ def first_examples(data, labels=None, count=8):
         )
     if labels is None:
         return inputs, None
-    if tree.is_nested(labels):  # several outputs: which is explained is not known here
-        return inputs, None
-    labels = _class_indices(_array(labels)[:count])
+    if tree.is_nested(labels) and not _is_flat(labels):
+        return inputs, tree.map_structure(lambda y: _array(y)[:count], labels)
+    labels = _array(labels)[:count]
     if len(labels) != sizes.pop():
         raise ValueError(
             f"Expected one label for each example, received {len(labels)} labels."
             " Pass labels for the same images."
         )
     return inputs, labels
+
+
+@contextlib.contextmanager
+def _same_random_numbers():
+    """Reading data may draw from the global generators that training draws from."""
+    states = random.getstate(), np.random.get_state()
+    torch = sys.modules.get("torch")
+    torch_state = torch.get_rng_state() if torch else None
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        if torch:
+            torch.set_rng_state(torch_state)
 
 
 def _gives_batches(data):
@@ -69,16 +98,34 @@ def _first_batches(data, count):
         return np.zeros((0,)), None
     inputs = tree.map_structure(lambda *x: np.concatenate([_array(a) for a in x]),
                                 *[x for x, _ in batches])
-    if batches[0][1] is None or tree.is_nested(batches[0][1]):
+    if batches[0][1] is None:
         return inputs, None
-    return inputs, np.concatenate([_array(y) for _, y in batches])
+    return inputs, tree.map_structure(lambda *y: np.concatenate([_array(a) for a in y]),
+                                      *[y for _, y in batches])
 
 
 def _array(x):
-    return x if isinstance(x, np.ndarray) else keras.ops.convert_to_numpy(x)
+    if isinstance(x, np.ndarray):
+        return x
+    if isinstance(x, (list, tuple)):
+        return np.asarray(x)
+    return x.numpy() if hasattr(x, "numpy") else keras.ops.convert_to_numpy(x)
 
 
-def _class_indices(labels):
+def _is_flat(labels):
+    """A plain list of numbers or names, not a list of arrays for several outputs."""
+    return isinstance(labels, (list, tuple)) and not any(
+        getattr(y, "shape", ()) for y in labels
+    )
+
+
+def _texts_as_array(inputs):
+    """A list of texts is one input, not one for each text."""
+    texts = isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], str)
+    return np.asarray(inputs, object) if texts else inputs
+
+
+def class_indices(labels):
     """Class per example from indices (N,) or (N, 1), or one-hot rows; None for other targets."""
     if labels.ndim == 2 and labels.shape[1] > 1:
         return labels.argmax(axis=1)

@@ -2,48 +2,64 @@
 
 import os
 import re
+import time
 import warnings
 
 import keras
 import numpy as np
-from keras import tree
 
-from keras_explain import images
-from keras_explain.callbacks.examples import first_examples
-from keras_explain.explainers.explained_model import ExplainedModel
-from keras_explain.tensorboard.writer import EventWriter
+from keras_explain.callbacks.answers import Namer, read_answers, sentence
+from keras_explain.callbacks.examples import class_indices, first_rows
+from keras_explain.callbacks.pictures import ImagesTab
+from keras_explain.callbacks.sources import make_source
+from keras_explain.callbacks.worst import WorstExamples, take
+from keras_explain.explainers.explained_model import BlankHeatmapWarning, ExplainedModel
+from keras_explain.tensorboard.naming import FOLDER
+from keras_explain.tensorboard.records import MOST_EXAMPLES, SeriesWriter
+from keras_explain.tensorboard.writer import EventWriter, safe_tag
 
-MOST_FRAMES = 24
+PICKS = ("first", "worst")
 
 
 class ExplanationCallback(keras.callbacks.Callback):
     """Log what the model looks at, epoch by epoch.
 
     A shortcut (a watermark, a ruler, a corner) shows in the maps long before it shows in a
-    metric. The same few images are explained again after each epoch; TensorBoard's Images tab
-    shows, per image: the input (once), the heatmap, the overlay with the model's answer, and a
-    filmstrip of the epochs so far (TensorBoard itself keeps only a sample of steps).
+    metric. A few examples are explained again after each epoch. TensorBoard's Explanations tab
+    (it is there when `keras_explain` is installed beside TensorBoard) keeps every epoch; the
+    Images tab shows the input, the overlay with the model's answer and a filmstrip.
 
     The model trains exactly as without it: weights, random numbers and history are the same. A
     drawing or disk problem warns once and training goes on; a wrong configuration is an error
-    before the first epoch.
+    before the first epoch. What it costs is a scalar, `<name>/seconds`.
 
     Args:
         builder: a function from a model to an explained model (`keras_explain.grad_cam`, or a
-            `functools.partial` of one), or an explained model of the model that trains.
-        data: examples, see `first_examples`: arrays, `(x, y)`, `tf.data`, `PyDataset`.
+            `functools.partial` of one) or to a LIME explainer; or an explained model of the
+            model that trains; or a LIME explainer.
+        data: examples: arrays, `(x, y)`, `tf.data`, `PyDataset`, a list of texts.
         labels: true classes, shown beside the answers.
-        log_dir: TensorBoard's directory; the run is `log_dir/explanations`.
+        log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
         every_n_epochs: explain after each n-th epoch.
-        max_images: how many examples are kept.
+        every_n_batches: explain after each n-th batch instead; steps count batches then.
+        max_images: how many examples are shown.
         class_names: names for the classes.
         unpreprocess: function from a batch of model inputs to pictures, undoing the
-            preprocessing; None guesses from the value range.
-        name: prefix of the tags; None takes the method's name.
+            preprocessing; None guesses from the value range. For tokens: a function from
+            `(N, T)` tokens to a list of words for each text.
+        name: the series' name; None takes the method's name. Two callbacks with one `log_dir`
+            need two names.
+        pick: "first" explains the same `max_images` examples each time; "worst" those of
+            highest loss at that time, among the first `candidates`.
+        candidates: how many examples are looked through for the worst.
+        metrics: `keras_explain.metrics.logged("deletion", ...)`, or any dict of functions
+            `(explained, inputs, columns) -> one number per example`; the mean is logged as the
+            scalar `<name>/<key>`.
 
     Raises:
-        TypeError: `builder` is neither callable nor an explained model.
-        ValueError: no examples, a heatmap that is no picture, `every_n_epochs` below 1.
+        TypeError: `builder` is neither callable nor explains.
+        ValueError: no examples, a heatmap that cannot be drawn, a count below 1, "worst" without
+            labels or loss.
 
     Example:
         >>> import functools, keras_explain as kx
@@ -54,169 +70,218 @@ class ExplanationCallback(keras.callbacks.Callback):
     """
 
     def __init__(self, builder, data, labels=None, *, log_dir="logs", every_n_epochs=1,
-                 max_images=8, class_names=None, unpreprocess=None, name=None):
+                 every_n_batches=None, max_images=8, class_names=None, unpreprocess=None,
+                 name=None, pick="first", candidates=1000, metrics=None):
         super().__init__()
-        if not (callable(builder) or isinstance(builder, ExplainedModel)):
+        if not (callable(builder) or hasattr(builder, "explain")):
             raise TypeError(
-                "Expected `builder` to be a function such as keras_explain.grad_cam, or an"
-                f" explained model, received {type(builder).__name__}."
+                "Expected `builder` to be a function such as keras_explain.grad_cam, an"
+                f" explained model or a LIME explainer, received {type(builder).__name__}."
             )
-        if every_n_epochs < 1 or max_images < 1:
+        _check_counts(every_n_epochs=every_n_epochs, max_images=max_images,
+                      candidates=candidates, every_n_batches=every_n_batches or 1)
+        if max_images > MOST_EXAMPLES:
             raise ValueError(
-                "Expected `every_n_epochs` and `max_images` of at least 1, received"
-                f" {every_n_epochs} and {max_images}."
+                f"Expected `max_images` of at most {MOST_EXAMPLES}, received {max_images}."
+                " Nobody looks at more; use several callbacks with other `name`s."
             )
+        if pick not in PICKS:
+            raise ValueError(f"Expected `pick` to be one of {PICKS}, received {pick!r}.")
         self.builder, self.log_dir = builder, os.fspath(log_dir)
-        self.every_n_epochs, self.class_names = every_n_epochs, class_names
-        self.unpreprocess = unpreprocess
+        self.every_n_epochs, self.every_n_batches = every_n_epochs, every_n_batches
+        self.max_images, self.unpreprocess, self.pick = max_images, unpreprocess, pick
+        self.class_name, self.metrics = Namer(class_names), dict(metrics or {})
         self.name = name or _method_name(builder)
-        self.inputs, self.labels = first_examples(data, labels, max_images)
-        self._frames = {}
-        self._explained = self._writer = self._pictures = None
-        self._warned = False
+        count = max_images if pick == "first" else max(candidates, max_images)
+        self._inputs, self._targets = first_rows(data, labels, count)
+        self._source = self._worst = self._writer = None
+        self._warned, self._warned_of = False, set()
+        self._batches = self._step = 0
+        self._epoch_began = None
+
+    # Keras ------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
-        """Build, explain once (what is wrong shows now) and log the inputs."""
-        if self._explained is None or self._explained.explainer.model is not self.model:
-            self._explained = self._build()
-        self._pictures = self._input_pictures()
-        maps, answers = self._explain()
-        self._writer = EventWriter(os.path.join(self.log_dir, "explanations"))
-        for tag, pictures in self._pictures.items():
-            for i, picture in enumerate(pictures):
-                self._writer.image(f"{self.name}/{i}{tag}/input", _legible(picture), step=0)
-        self._draw("start", None, maps, answers)
+        """Build and explain once: what is wrong shows now."""
+        self._warned, self._series = False, None
+        self._writes = _is_chief(self.model)
+        if not self._writes:
+            return
+        if self._source is None or self._source.model is not self.model:
+            self._source = make_source(self.builder, self.model, self.unpreprocess)
+        if self.pick == "worst":
+            self._worst = WorstExamples(self.model, self._inputs, self._targets, self.max_images)
+        self._batches = _batches_seen(self.model)
+        self._start = self._explain()
+        self._shown = self._source.shown(self._start.inputs)
+        folder = safe_tag(self.name).replace("/", "_").strip(" .") or "series"
+        self._writer = EventWriter(os.path.join(self.log_dir, FOLDER, folder))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Log the model as it was before the first epoch."""
+        self._epoch_began = time.perf_counter()
+        if self._writes and self._series is None:
+            step = epoch - 1 if self.every_n_batches is None else self._batches
+            label = "start" if epoch == 0 else f"epoch {epoch}"
+            self._survive(self._begin, step, label)
+        self._batches_before = self._batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Explain, if asked for after batches."""
+        if self.every_n_batches is None or not self._writes:
+            return
+        before, self._batches = self._batches, self._batches_before + batch + 1
+        if self._batches // self.every_n_batches > before // self.every_n_batches:
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()  # the variables lag behind within an epoch
+            self._survive(self._log, self._batches, f"batch {self._batches}")
 
     def on_epoch_end(self, epoch, logs=None):
         """Explain and log; whatever fails, training goes on."""
-        if (epoch + 1) % self.every_n_epochs:
-            return
+        if self.every_n_batches is None and self._writes and (epoch + 1) % self.every_n_epochs == 0:
+            self._survive(self._log, epoch, f"epoch {epoch + 1}")
+
+    def on_train_end(self, logs=None):
+        """Complete and close the log."""
+        if self._writer is not None:
+            self._survive(self._finish)
+            self._survive(self._writer.close)
+
+    # Explaining -------------------------------------------------------------------------------
+
+    def _explain(self):
+        began = time.perf_counter()
+        inputs, labels = self._inputs, self._targets
+        if self._worst is not None:
+            rows = self._worst.rows()
+            inputs, labels = take(inputs, rows), labels[rows]
+        if labels is not None and not isinstance(labels, (dict, list, tuple)):
+            labels = class_indices(np.asarray(labels))
+        else:
+            labels = None  # several outputs: which is explained is not known here
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            columns, scores = self._source.columns(inputs)
+        self._pass_on(caught)
+        answers = read_answers(scores, labels, self.class_name, self._source.activation)
+        truth = None if labels is None else [_name_of(self.class_name, y) for y in labels]
+        return _Found(inputs, truth, columns, answers, time.perf_counter() - began)
+
+    def _pass_on(self, caught):
+        """Warn of a thing once, not at each epoch: blank maps, few samples. The tab marks them."""
+        for warning in caught:
+            blank = issubclass(warning.category, BlankHeatmapWarning)
+            what = warning.category, "" if blank else str(warning.message)
+            if what not in self._warned_of:
+                self._warned_of.add(what)
+                warnings.warn_explicit(warning.message, warning.category, warning.filename,
+                                       warning.lineno)
+
+    def _survive(self, action, *args):
         try:
-            self._draw(f"epoch {epoch + 1}", epoch, *self._explain())
+            action(*args)
         except Exception as error:
             if not self._warned:
                 self._warned = True
                 warnings.warn(
                     f"{type(self).__name__} could not log its explanations and goes on without:"
                     f" {type(error).__name__}: {error}",
-                    stacklevel=2,
+                    stacklevel=3,
                 )
 
-    def on_train_end(self, logs=None):
-        """Close the log."""
-        if self._writer is not None:
-            self._writer.close()
+    # Logging ----------------------------------------------------------------------------------
 
-    def _build(self):
-        if not isinstance(self.builder, ExplainedModel):
-            return self.builder(self.model)
-        if self.builder.explainer.model is not self.model:
-            raise ValueError(
-                "Expected an explained model of the model that trains, received one of"
-                f" {self.builder.explainer.model.name!r}. Pass the builder function instead."
-            )
-        return self.builder
+    def _begin(self, step, label):
+        unit = "epoch" if self.every_n_batches is None else "batch"
+        self._series, self._tabs, found = {}, {}, self._start
+        for suffix, column in found.columns.items():
+            name = f"{self.name}{suffix}"
+            series = SeriesWriter(self._writer, name, kind=column.kind, signed=self._source.signed,
+                                  unit=unit, pick=self.pick)
+            self._series[suffix] = series
+            self._tabs[suffix] = ImagesTab(self._writer, name, self._source.signed)
+            series.examples(step, self._shown[suffix], found.truth, column.segments)
+            if column.maps is not None and self._worst is None:
+                self._tabs[suffix].inputs(self._shown[suffix], max(step, 0))
+        self._write(found, step, label)
+        self._start = None
 
-    def _explain(self):
-        """Heatmaps by tag suffix, and the predictions of the explained output."""
-        outputs = tree.map_structure(
-            keras.ops.convert_to_numpy, self._explained.predict_on_batch(self.inputs)
-        )
-        maps = outputs["heatmap"]
-        if not isinstance(maps, dict):
-            maps = dict(enumerate(maps)) if isinstance(maps, (list, tuple)) else {"": maps}
-        maps = {f"/{key}" if key != "" else "": value for key, value in maps.items()}
-        for value in maps.values():
-            if value.ndim != 3:
-                raise ValueError(
-                    f"Expected heatmaps of images, shape (N, H, W), received {value.shape}."
-                    " This callback draws pictures only."
-                )
-        answers = [a for a in tree.flatten(outputs["predictions"]) if a.ndim == 2]
-        return maps, answers[0] if answers else None
+    def _log(self, step, label):
+        if self._series is None:
+            raise RuntimeError("the examples could not be logged")
+        self._write(self._explain(), step, label)
 
-    def _input_pictures(self):
-        """The explained inputs as uint8 pictures, by the same tag suffixes as the heatmaps."""
-        explainer = self._explained.explainer
-        arrays = tree.flatten(self.inputs)
-        shown = [arrays[explainer.program.inputs.index(v)] for v in explainer.explained]
-        if explainer.program.data_format() == "channels_first":
-            shown = [np.moveaxis(x, 1, -1) if x.ndim == 4 else x for x in shown]
-        shown = [images.to_uint8(x, self.unpreprocess) for x in shown]
-        if len(explainer.keys) == 1:
-            return {"": shown[0]}
-        shown = shown * len(explainer.keys) if len(shown) == 1 else shown
-        return {f"/{key}": x for key, x in zip(explainer.keys, shown, strict=True)}
-
-    def _draw(self, label, step, maps, answers):
-        signed = self._explained.explainer.signed  # one palette for all epochs
-        for tag, heatmaps in maps.items():
-            overlays = images.overlay(self._pictures[tag], heatmaps, signed=signed)
-            for i, overlay in enumerate(overlays):
-                place = f"{self.name}/{i}{tag}"
-                strip = self._frames.setdefault(place, Filmstrip())
-                strip.add(overlay, label)
-                if step is None:
-                    continue
-                text = f"{self._answer(i, answers)} {label}".strip()
-                write = self._writer.image
-                write(f"{place}/heatmap", _legible(images.colorize(heatmaps[i], signed=signed)), step)
-                write(f"{place}/overlay", images.caption(overlay, text), step)
-                write(f"{place}/filmstrip", strip.picture(), step)
+    def _write(self, found, step, label):
+        self._step = max(step, 0)
+        shown = self._shown if self._worst is None else self._source.shown(found.inputs)
+        for suffix, column in found.columns.items():
+            examples = None
+            if self._worst is not None:
+                examples = shown[suffix], found.truth, column.segments
+            self._series[suffix].step(step, label, column.values, found.answers, found.seconds,
+                                      examples)
+            if column.maps is not None:
+                captions = [sentence(found.answers, found.truth, i)
+                            for i in range(len(column.maps))]
+                self._tabs[suffix].add(shown[suffix], column.maps, captions, label, step,
+                                       draw=step >= 0)
+        if step >= 0:
+            self._scalars(found, step)
         self._writer.flush()
 
-    def _answer(self, i, answers):
-        """What the model says of example i: "cat 87 % (is dog)"."""
-        if answers is None:
-            return ""
-        scores = answers[i].astype("float32")
-        if len(scores) == 1:
-            return f"{scores[0]:.3g}{self._truth(i, None)}"
-        best = int(scores.argmax())
-        sure = f"{scores[best]:.0%}" if 0 <= scores.min() and scores.sum() < 1.01 else ""
-        return f"{self._class_name(best)} {sure}{self._truth(i, best)}"
+    def _scalars(self, found, step):
+        self._writer.scalar(f"{self.name}/seconds", found.seconds, step)
+        if self._epoch_began is not None and self.every_n_batches is None:
+            passed = time.perf_counter() - self._epoch_began
+            share = found.seconds / max(passed, 1e-9)
+            self._writer.scalar(f"{self.name}/share of the epoch", share, step)
+        for key, metric in self.metrics.items():
+            explained = getattr(self._source, "explained", self._source)
+            numbers = np.asarray(metric(explained, found.inputs, found.columns), float)
+            known = numbers[np.isfinite(numbers)]
+            self._writer.scalar(f"{self.name}/{key}", known.mean() if len(known) else np.nan, step)
 
-    def _truth(self, i, answer):
-        if self.labels is None or self.labels[i] == answer:
-            return ""
-        return f" (is {self._class_name(self.labels[i])})"
-
-    def _class_name(self, index):
-        if self.class_names is None or not float(index).is_integer():
-            return f"{index:g}"
-        return str(self.class_names[int(index)])
+    def _finish(self):
+        for tab in (self._tabs if self._series else {}).values():
+            tab.finish(self._step)
 
 
-class Filmstrip:
-    """Small frames of many epochs, at most `MOST_FRAMES` of them: then every second one goes."""
+class _Found:
+    """What was explained at one step."""
 
-    def __init__(self):
-        self.frames, self.every, self.seen = [], 1, 0
-        self.last = None
-
-    def add(self, picture, label):
-        self.last = (_small(picture), label)
-        if self.seen % self.every == 0:
-            self.frames.append(self.last)
-        self.seen += 1
-        if len(self.frames) > MOST_FRAMES:
-            self.frames, self.every = self.frames[::2], self.every * 2
-
-    def picture(self):
-        frames = self.frames if self.frames[-1] is self.last else [*self.frames, self.last]
-        return images.filmstrip([f for f, _ in frames], [label for _, label in frames])
+    def __init__(self, inputs, truth, columns, answers, seconds):
+        self.inputs, self.truth, self.columns = inputs, truth, columns
+        self.answers, self.seconds = answers, seconds
 
 
-def _small(picture):
-    return images.filmstrip([picture], max_side=128, min_side=1, gap=0)
+def _check_counts(**counts):
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(
+                f"Expected `{name}` to be an integer of at least 1, received {value!r}."
+            )
 
 
-def _legible(picture):
-    """Small pictures enlarged, so that they can be seen in the browser."""
-    return images.filmstrip([picture], max_side=None, gap=0)
+def _batches_seen(model):
+    """Of this training and those before: a resumed one goes on counting."""
+    optimizer = getattr(model, "optimizer", None)
+    return 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
+
+
+def _is_chief(model):
+    """Under distributed training one worker writes."""
+    extended = getattr(getattr(model, "distribute_strategy", None), "extended", None)
+    return getattr(extended, "should_save_summary", True)
+
+
+def _name_of(name, label):
+    return str(label) if isinstance(label, (str, np.str_)) else name(label)
 
 
 def _method_name(builder):
     if isinstance(builder, ExplainedModel):
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(builder.explainer).__name__).lower()
-    return getattr(getattr(builder, "func", builder), "__name__", "explanation").strip("<>")
+    if hasattr(builder, "explain"):
+        return "lime"
+    name = getattr(getattr(builder, "func", builder), "__name__", "explanation")
+    return "lime" if name.startswith("Lime") else name.strip("<>")

@@ -113,7 +113,7 @@ class EventWriter:
         tensor.tensor_shape.SetInParent()
         self._write_value(tag, tensor, step, "scalars", summary_pb2.DATA_CLASS_SCALAR, description)
 
-    def text(self, tag, markdown, step, description=""):
+    def text(self, tag, markdown, step, description="", plugin_name="text"):
         """Write Markdown for the Text tab.
 
         Args:
@@ -122,11 +122,13 @@ class EventWriter:
                 TensorBoard.
             step: The epoch or batch number.
             description: Markdown, shown beside the series.
+            plugin_name: The plugin that the series belongs to, if not the Text tab.
         """
         from tensorboard.compat.proto import summary_pb2
 
         tensor = _string_tensor([str(markdown).encode()], shape=[])
-        self._write_value(tag, tensor, step, "text", summary_pb2.DATA_CLASS_TENSOR, description)
+        tensor_class = summary_pb2.DATA_CLASS_TENSOR
+        self._write_value(tag, tensor, step, plugin_name, tensor_class, description)
 
     def flush(self):
         """Hand everything written to the file system; only remote directories hold any back."""

@@ -1,0 +1,76 @@
+"""Coefficient maps per epoch in TensorBoard."""
+
+import numpy as np
+
+from keras_explain import mean_gradient as slopes
+from keras_explain import plots
+from keras_explain.callbacks.examples import first_examples
+from keras_explain.callbacks.report import ReportCallback
+
+
+class CoefficientCallback(ReportCallback):
+    """Log what speaks for each class, epoch by epoch: coefficients, or the mean gradient.
+
+    For a linear model the maps are its coefficients; for another its gradient, averaged over a
+    few examples. In the first epochs they are noise; noise that stays is a model that could do
+    with regularisation.
+
+    Args:
+        data: images to average over: arrays, `(x, y)`, `tf.data`, `PyDataset`. One is enough
+            for a linear model.
+        log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
+        every_n_epochs: log after each n-th epoch.
+        max_images: how many images are averaged over.
+        shape: `(H, W)` of one input, where the model's own is flat.
+        class_names: one for each class.
+        name: prefix of the tags.
+
+    Raises:
+        ValueError: no examples, or, before the first epoch, inputs that are no images.
+
+    Example:
+        >>> callback = CoefficientCallback(np.zeros((8, 28, 28)), log_dir="logs")
+        >>> # model.fit(x, y, callbacks=[callback])
+    """
+
+    def __init__(self, data, *, log_dir="logs", every_n_epochs=1, max_images=64, shape=None,
+                 class_names=None, name="coefficients"):
+        super().__init__(log_dir, every_n_epochs, name)
+        self.inputs, _ = first_examples(data, None, max_images)
+        self.shape, self.class_names = shape, class_names
+        self._layer = self._function = None
+
+    def prepare(self):
+        """Compile the gradient once, and check that it can be drawn."""
+        if self._layer is None or self._layer.model is not self.model:
+            self._layer = slopes.InputGradient(self.model)
+            self._function = self._layer.function()
+        self._draw()
+
+    def report(self, step):
+        """Log the maps, and how much the slopes differ between examples (0 if linear)."""
+        gradient, figure = self._draw()
+        self.figure("maps", figure, step)
+        size = np.abs(gradient.mean).mean()
+        self.scalar("mean magnitude", size, step)
+        spread = gradient.standard_error * np.sqrt(gradient.count)
+        self.scalar("spread over examples", np.nan_to_num(spread).mean() / max(size, 1e-12), step)
+
+    def _draw(self):
+        gradient = slopes.average(self._layer, self._function, self.inputs)
+        maps = gradient.mean if np.ndim(gradient.intercept) else gradient.mean[None]
+        if self.shape is not None:
+            maps = maps.reshape(len(maps), *self.shape)
+        if maps.ndim == 4:
+            maps = maps.sum(axis=-1)
+        if maps.ndim != 3:
+            raise ValueError(
+                f"Expected images, received inputs of shape {maps.shape[1:]}. Give"
+                " `shape=(height, width)` for flat ones."
+            )
+        return gradient, plots.coefficient_maps({self.model.name: maps}, self._names(len(maps)))
+
+    def _names(self, count):
+        if self.class_names is None or len(self.class_names) == count:
+            return self.class_names
+        return list(self.class_names)[-1:] if count == 1 else self.class_names

@@ -1,0 +1,96 @@
+"""Confusion matrix, mistakes and their reasons per epoch in TensorBoard."""
+
+import numpy as np
+from keras import tree
+
+from keras_explain import plots
+from keras_explain.callbacks.examples import first_rows
+from keras_explain.callbacks.report import ReportCallback
+from keras_explain.error_analysis import analyse_errors, class_heatmaps, request_model
+
+
+class ErrorAnalysisCallback(ReportCallback):
+    """Log what a classifier gets wrong, and why, epoch by epoch.
+
+    In TensorBoard: the confusion matrix, the classification report, the surest mistakes with
+    heatmaps for the true and the predicted class and their difference, and as scalars the
+    accuracy, the number of mistakes and the share of the worst pair of classes.
+
+    Args:
+        data: validation data: arrays, `(x, y)`, `tf.data`, `PyDataset`.
+        labels: class indices or one-hot rows, where `data` is arrays without them.
+        builder: a function from a model and `target=` to an explained model; None is signed
+            saliency.
+        log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
+        every_n_epochs: log after each n-th epoch.
+        max_images: how many mistakes are shown.
+        max_examples: how many examples are looked through.
+        class_names: one for each class.
+        unpreprocess: function from a batch of model inputs to pictures.
+        name: prefix of the tags.
+
+    Raises:
+        ValueError: no examples or labels, a count below 1; before the first epoch, labels that
+            do not fit the model or heatmaps that are no images.
+
+    Example:
+        >>> callback = ErrorAnalysisCallback(np.zeros((8, 28, 28)), np.zeros(8), log_dir="logs")
+        >>> # model.fit(x, y, callbacks=[callback])
+    """
+
+    def __init__(self, data, labels=None, *, builder=None, log_dir="logs", every_n_epochs=1,
+                 max_images=8, max_examples=2000, class_names=None, unpreprocess=None,
+                 name="errors"):
+        super().__init__(log_dir, every_n_epochs, name)
+        if max_images < 1 or max_examples < 1:
+            raise ValueError(
+                "Expected `max_images` and `max_examples` of at least 1, received"
+                f" {max_images} and {max_examples}."
+            )
+        self.inputs, self.labels = first_rows(data, labels, max_examples)
+        if self.labels is None or isinstance(self.labels, (dict, list, tuple)):
+            raise ValueError(
+                "Expected labels of one output with the data, received"
+                f" {'none' if self.labels is None else type(self.labels).__name__}."
+            )
+        self.builder, self.max_images = builder, max_images
+        self.class_names, self.unpreprocess = class_names, unpreprocess
+        self._explained = None
+
+    def prepare(self):
+        """Build the explained model, and check labels and heatmaps on one example."""
+        self._explained = request_model(self.model, self.builder)
+        self._analyse()
+        maps = self._why(np.zeros(1, int), np.zeros(1, int), np.zeros(1, int))
+        if np.ndim(maps.true) != 3:
+            raise ValueError(
+                f"Expected heatmaps of images, shape (N, H, W), received {np.shape(maps.true)}."
+                " This callback draws pictures only."
+            )
+
+    def report(self, step):
+        """Log matrix, report, gallery and scalars."""
+        analysis = self._analyse()
+        self.figure("confusion", plots.confusion_matrix({f"epoch {step + 1}": analysis}), step)
+        self.text("report", analysis.report(), step)
+        self.scalar("accuracy", analysis.accuracy, step)
+        self.scalar("mistakes", len(analysis.misclassified), step)
+        worst = analysis.most_confused(1)
+        self.scalar("worst pair", worst[0].rate if worst else 0.0, step)
+        rows = analysis.misclassified[: self.max_images]
+        if len(rows):
+            why = self._why(rows, analysis.labels[rows], analysis.predicted[rows])
+            figure = plots.error_gallery(self._pictures(rows), analysis, why, rows,
+                                         f"epoch {step + 1}")
+            self.figure("gallery", figure, step)
+
+    def _analyse(self):
+        return analyse_errors(self.model, self.inputs, self.labels, class_names=self.class_names)
+
+    def _why(self, rows, labels, predicted):
+        chosen = tree.map_structure(lambda x: x[rows], self.inputs)
+        return class_heatmaps(self._explained, chosen, labels, predicted, self.max_images)
+
+    def _pictures(self, rows):
+        pictures = tree.flatten(self.inputs)[0][rows]
+        return pictures if self.unpreprocess is None else self.unpreprocess(pictures)

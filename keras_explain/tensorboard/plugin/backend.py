@@ -1,0 +1,180 @@
+"""The dashboard's server side: static files, and the callbacks' records as JSON and pictures.
+
+Everything comes from TensorBoard's data provider, so nothing outside the log directory can be
+read. Static files are a fixed list, and bytes from a log are sent only if they are PNG or JPEG.
+"""
+
+import functools
+import json
+import pathlib
+
+from tensorboard import errors, plugin_util
+from tensorboard.backend import http_util
+from tensorboard.data import provider
+from tensorboard.plugins import base_plugin
+from werkzeug import wrappers
+
+from keras_explain.tensorboard.naming import FORMAT, PLUGIN_NAME
+
+_STATIC = pathlib.Path(__file__).parent / "static"
+_CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_ALL = 1_000_000  # data points; an explicit number is what the data provider asks for
+_WEEK = 7 * 24 * 3600
+
+
+class Dashboard(base_plugin.TBPlugin):
+    """The Explanations tab.
+
+    Routes, below `/data/plugin/keras_explain`:
+
+    | route | gives |
+    |---|---|
+    | `/<file>.js`, `/style.css` | the frontend |
+    | `/series` | all series: run, name, what was explained, keys of the pictures |
+    | `/steps?run=&series=` | each step of a series: the answers, keys of the maps |
+    | `/picture?key=` | one PNG or JPEG |
+    """
+
+    plugin_name = PLUGIN_NAME
+
+    def __init__(self, context):
+        self._data = context.data_provider
+
+    def get_plugin_apps(self):
+        """The routes."""
+        apps = {
+            f"/{path.name}": functools.partial(_serve_file, path)
+            for path in sorted(_STATIC.iterdir())
+            if path.suffix in _CONTENT_TYPES
+        }
+        return apps | {
+            "/series": _app(self._series),
+            "/steps": _app(self._steps),
+            "/picture": _app(self._picture),
+        }
+
+    def is_active(self):
+        """TensorBoard finds out by itself whether a log has data of ours."""
+        return False
+
+    def frontend_metadata(self):
+        """How TensorBoard shows the tab."""
+        return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Explanations")
+
+    def _series(self, request, context, experiment):
+        texts = self._data.list_tensors(context, experiment_id=experiment, plugin_name=PLUGIN_NAME)
+        places = {
+            run: [tag for tag in tags if tag.endswith("/about")] for run, tags in texts.items()
+        }
+        runs = sorted(run for run, tags in places.items() if tags)
+        tags = sorted({tag for run in runs for tag in places[run]})
+        if not runs:
+            return _json(request, {"format": FORMAT, "series": []})
+        abouts = self._texts(context, experiment, runs, tags)
+        pictures = self._blobs(
+            context, experiment, runs, [tag.replace("/about", "/pictures") for tag in tags]
+        )
+        found = []
+        for (run, tag), steps in sorted(abouts.items()):
+            name = tag.removesuffix("/about")
+            step, time, about = max(steps, key=lambda s: s[1])  # the newest training
+            blobs = pictures.get((run, f"{name}/pictures"), {}).get(step, (None, []))
+            found.append(
+                {"run": run, "series": name, "time": time, "about": about, "pictures": blobs[1]}
+            )
+        return _json(request, {"format": FORMAT, "series": found})
+
+    def _steps(self, request, context, experiment):
+        run, name = _argument(request, "run"), _argument(request, "series")
+        texts = self._texts(context, experiment, [run], [f"{name}/steps"])
+        blobs = self._blobs(context, experiment, [run], [f"{name}/maps"])
+        maps = blobs.get((run, f"{name}/maps"), {})
+        steps = {}
+        for step, time, header in texts.get((run, f"{name}/steps"), []):
+            if step not in steps or time >= steps[step]["time"]:  # a repeated training wins
+                steps[step] = {"step": step, "time": time, "blobs": maps.get(step, (0, []))[1],
+                               **header}
+        if not steps:
+            raise errors.NotFoundError(f"No steps of the series {name!r} in the run {run!r}.")
+        return _json(request, {"steps": [steps[step] for step in sorted(steps)]})
+
+    def _picture(self, request, context, experiment):
+        try:
+            data = self._data.read_blob(context, blob_key=_argument(request, "key"))
+        except errors.PublicError:
+            raise
+        except Exception as error:  # each loader has errors of its own for a key that is none
+            raise errors.NotFoundError("No picture has this key. Reload the page.") from error
+        for magic, content_type in _PICTURES.items():
+            if data.startswith(magic):
+                return http_util.Respond(request, data, content_type, expires=_WEEK)
+        raise errors.InvalidArgumentError("Expected the key of a PNG or JPEG picture.")
+
+    def _texts(self, context, experiment, runs, tags):
+        """JSON records by (run, tag): lists of (step, wall time, dict)."""
+        found = self._data.read_tensors(
+            context, experiment_id=experiment, plugin_name=PLUGIN_NAME, downsample=_ALL,
+            run_tag_filter=provider.RunTagFilter(runs, tags),
+        )
+        records = {}
+        for run, series in found.items():
+            for tag, data in series.items():
+                read = ((d.step, d.wall_time, _parsed(d.numpy)) for d in data)
+                records[run, tag] = [r for r in read if r[2] is not None]
+        return {place: read for place, read in records.items() if read}
+
+    def _blobs(self, context, experiment, runs, tags):
+        """Keys of blobs by (run, tag): dicts from step to (wall time, keys)."""
+        found = self._data.read_blob_sequences(
+            context, experiment_id=experiment, plugin_name=PLUGIN_NAME, downsample=_ALL,
+            run_tag_filter=provider.RunTagFilter(runs, tags),
+        )
+        keys = {}
+        for run, series in found.items():
+            for tag, data in series.items():
+                steps = keys.setdefault((run, tag), {})
+                for d in sorted(data, key=lambda d: d.wall_time):
+                    steps[d.step] = (d.wall_time, [value.blob_key for value in d.values])
+        return keys
+
+
+def _app(respond):
+    """A WSGI application of a method that answers GET requests."""
+
+    @wrappers.Request.application
+    def app(request):
+        context = plugin_util.context(request.environ)
+        experiment = plugin_util.experiment_id(request.environ)
+        try:
+            return respond(request, context, experiment)
+        except errors.PublicError as error:
+            return http_util.Respond(request, str(error), "text/plain", code=error.http_code)
+
+    return app
+
+
+def _serve_file(path, environ, start_response):
+    request = wrappers.Request(environ)
+    content_type = _CONTENT_TYPES[path.suffix]
+    return http_util.Respond(request, path.read_bytes(), content_type)(environ, start_response)
+
+
+def _json(request, content):
+    return http_util.Respond(request, json.dumps(content), "application/json")
+
+
+def _argument(request, name):
+    value = request.args.get(name)
+    if not value:
+        raise errors.InvalidArgumentError(f"Expected the argument {name!r} in the address.")
+    return value
+
+
+def _parsed(tensor):
+    """The JSON of a record; None for what no callback of ours has written."""
+    try:
+        record = json.loads(tensor.item())
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return record if isinstance(record, dict) else None
