@@ -87,17 +87,14 @@ def watch_training(out):
     digits = load_digits()
     pixels = np.repeat(np.repeat(digits.images, 2, 1), 2, 2)[..., None].astype("float32") / 16
     x, x_test, y, y_test = train_test_split(pixels, digits.target, random_state=0)
-    model = keras.Sequential([
-        keras.Input((16, 16, 1)),
-        keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
-        keras.layers.MaxPooling2D(),
-        keras.layers.Conv2D(32, 3, padding="same", use_bias=False),
-        keras.layers.BatchNormalization(),
-        keras.layers.ReLU(),
-        keras.layers.Flatten(),
-        keras.layers.Dense(10, activation="softmax"),
-    ])
-    model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy",
+    model = keras.Sequential([keras.Input((16, 16, 1))])
+    for filters in (16, 32, 32):
+        model.add(keras.layers.Conv2D(filters, 3, padding="same", use_bias=False))
+        model.add(keras.layers.BatchNormalization(momentum=0.9))
+        model.add(keras.layers.ReLU())
+    model.add(keras.layers.GlobalAveragePooling2D())
+    model.add(keras.layers.Dense(10, activation="softmax"))
+    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy",
                   metrics=["accuracy"])
     shown = {"log_dir": out / "logs", "max_images": 6}
     model.fit(
