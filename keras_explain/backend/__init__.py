@@ -1,5 +1,6 @@
 """The few functions that differ between Keras backends, chosen once.
 
+- `compiled(fn, variables)`: `fn` as one function of the backend, for host-side loops;
 - `converter(layer)`: what makes functions exportable; None where nothing does;
 - `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
 - `no_gradient()`: a scope in which nothing is recorded;
@@ -24,6 +25,7 @@ else:
         " Keras is imported."
     )
 
+compiled = chosen.compiled
 converter = chosen.converter
 is_concrete = chosen.is_concrete
 no_gradient = chosen.no_gradient

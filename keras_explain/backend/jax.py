@@ -72,3 +72,18 @@ def warn_if(condition, message):
             warnings.warn(message, stacklevel=2)
 
     jax.debug.callback(warn, condition)
+
+
+def compiled(fn, variables=()):
+    """`fn`, traced once per shape of its arguments; `variables` are those it reads.
+
+    Their values are arguments: a traced constant would not follow training.
+    """
+    variables = list(variables)
+
+    @jax.jit
+    def traced(values, args):
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return fn(*args)
+
+    return lambda *args: traced([v.value for v in variables], args)

@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import tensorflow as tf
+from keras import tree
 
 
 def vjp(fn, xs, variables=()):
@@ -49,6 +50,7 @@ def converter(layer):
     table = tf.saved_model.experimental.TrackableResource
     return lambda fn, name, specs: fn, [part for part in parts if isinstance(part, table)]
 
+
 def warn_if(condition, message):
     """A warning where `condition` is true; a line on stderr from inside of a graph."""
     if is_concrete(condition):
@@ -57,3 +59,9 @@ def warn_if(condition, message):
         return
     tf.cond(condition, lambda: tf.print("UserWarning:", message, output_stream=sys.stderr),
             tf.no_op)
+
+
+def compiled(fn, variables=()):
+    """`fn`, traced once per shape of its arguments; `variables` are those it reads."""
+    traced = tf.function(fn, autograph=False, reduce_retracing=True)
+    return lambda *args: traced(*tree.map_structure(tf.convert_to_tensor, args))

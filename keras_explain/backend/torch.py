@@ -2,7 +2,9 @@
 
 import warnings
 
+import keras
 import torch
+from keras import tree
 
 converter = None  # Keras cannot write SavedModels from PyTorch
 
@@ -49,8 +51,6 @@ def require(condition, message, x):
 
 
 def _detached(values):
-    from keras import tree
-
     return tree.map_structure(lambda t: t.detach(), values)
 
 
@@ -58,3 +58,13 @@ def warn_if(condition, message):
     """A warning where `condition` is true."""
     if is_concrete(condition) and bool(condition):
         warnings.warn(message, stacklevel=2)
+
+
+def compiled(fn, variables=()):
+    """`fn`, eager and without gradients; `variables` are those it reads."""
+
+    def run(*args):
+        with torch.no_grad():
+            return fn(*tree.map_structure(keras.ops.convert_to_tensor, args))
+
+    return run

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_explain.lime._compile import compile
+from keras_explain import backend
 
 
 class Predictor:
@@ -137,7 +137,7 @@ class Predictor:
         return ops.cast(self._choose(run(batch)), "float32")
 
     def _compile(self, fn):
-        return compile(fn, self.model.variables)
+        return backend.compiled(fn, self.model.variables)
 
     def _choose(self, outputs):
         """One of several outputs, by key, name or position."""
@@ -208,7 +208,7 @@ class Predictor:
             return True
         expected = np.asarray(self.preprocess(sample.copy()))
         try:
-            received = ops.convert_to_numpy(compile(self.preprocess)(sample))
+            received = ops.convert_to_numpy(backend.compiled(self.preprocess)(sample))
         except Exception:  # whatever a function written for NumPy raises on symbolic tensors
             return False
         return expected.shape == received.shape and np.allclose(
