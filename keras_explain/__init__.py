@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "lime.submodular_pick": ["submodular_pick"],
         "lime.tabular": ["LimeTabularExplainer"],
         "lime.text": ["LimeTextExplainer"],
+        "serving": ["SavedExplainer"],
     },
 )
 __version__ = "0.1.0"

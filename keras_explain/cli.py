@@ -44,6 +44,7 @@ def main(arguments=None):
     _add_demo(commands)
     _add_explain(commands)
     _add_export(commands)
+    _add_compare(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -86,6 +87,25 @@ def _add_export(commands):
     export.set_defaults(run=_export)
 
 
+def _add_compare(commands):
+    compare = commands.add_parser(
+        "compare", help="compare methods by metrics on your own pictures",
+        description="Measures methods on the same pictures, beside maps that know nothing, and"
+        " writes OUT/comparison.md and two figures.",
+    )
+    compare.add_argument("model", metavar="MODEL", help="a .keras file, or efficientnet_lite0")
+    compare.add_argument("data", metavar="DATA", help="a folder of pictures, or a .npy file")
+    compare.add_argument("--out", default="comparison", help="folder (default: %(default)s)")
+    compare.add_argument("--methods", default="grad_cam,saliency,occlusion",
+                         help="names, separated by commas (default: %(default)s)")
+    compare.add_argument("--metrics", default="deletion,insertion",
+                         help="names, separated by commas (default: %(default)s)")
+    compare.add_argument("--max-images", type=int, default=16, help="(default: %(default)s)")
+    compare.add_argument("--pixels", choices=PIXELS, default="0..255", dest="scale",
+                         help="the range the model was trained on (default: %(default)s)")
+    compare.set_defaults(run=_compare)
+
+
 def _add_command(commands, name, summary, text):
     command = commands.add_parser(
         name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,6 +125,13 @@ def _add_command(commands, name, summary, text):
                          help="take the central part of a picture instead of stretching it")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     return command
+
+
+def _compare(options):
+    from keras_explain import _compare_files
+
+    return _compare_files.run(options.model, options.data, options.out, options.methods,
+                              options.metrics, options.max_images, options.scale)
 
 
 def _demo(options):

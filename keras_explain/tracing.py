@@ -127,7 +127,7 @@ class _Tracer:
             values = [self._recorded(_SetMask(), pair, pair[0].spec)
                       for pair in zip(values, tree.flatten(mask), strict=True)]
         env = dict(zip(map(id, graph.inputs), values, strict=True))
-        return self._walk(graph._outputs_struct, env, path, inference=True)
+        return self._walk(graph._outputs_struct, env, path, op, inference=True)
 
     def _traced(self, op, args, kwargs, path):
         if self.masks and any(_takes(op.call, name) for name in ("mask", "attention_mask")):
@@ -146,16 +146,15 @@ class _Tracer:
             raise _Opaque from error
         env = {id(symbol): v for v, symbol in symbols.items()}
         self.traced[path] = []
-        mixed = op.compute_dtype != op.variable_dtype
-        return self._walk(outputs, env, path, inference=False, constants=not mixed)
+        return self._walk(outputs, env, path, op, inference=False)
 
-    def _walk(self, struct, env, path, inference, constants=True):
+    def _walk(self, struct, env, path, owner, inference):
         """Record the calls that made the symbolic tensors `struct`, back to those in `env`.
 
         Args:
             env: {id of a symbolic tensor: Value}.
+            owner: the layer whose inside this is.
             inference: as a Functional does: `training=False` overrules the call's own.
-            constants: whether variables may stand among the arguments of an operation.
         """
         pending = tree.flatten(struct)[::-1]
         while pending:
@@ -168,10 +167,11 @@ class _Tracer:
                 pending.extend(missing[::-1])
                 continue
             op, (args, kwargs) = node.operation, node.arguments.fill_in(env)
+            _check_variables(owner, op, args, kwargs)
             if inference:
                 kwargs = {k: v for k, v in kwargs.items() if k != "training"}
             else:
-                _check_arguments(args, kwargs, constants)
+                _check_constants(args, kwargs)
                 op = _for_any_batch(node)
             outputs = self.call(op, args, kwargs, path, node if op is node.operation else None)
             env.update(zip(map(id, node.outputs), tree.flatten(outputs), strict=True))
@@ -312,6 +312,8 @@ def _untouched(model):
         for layer, (inbound, outbound), before in zip(layers, nodes, attributes, strict=True):
             layer._inbound_nodes[:] = inbound
             layer._outbound_nodes[:] = outbound
+            for name in vars(layer).keys() - before.keys():
+                del vars(layer)[name]
             vars(layer).update(before)
 
 
@@ -346,13 +348,17 @@ def _for_any_batch(node):
     return view(op, newshape=(-1, *[size if n == -1 else n for n in rest]))
 
 
-def _check_arguments(args, kwargs, constants):
+def _check_variables(owner, op, args, kwargs):
+    """Under mixed precision a layer casts the variables that its operations read."""
+    mixed = owner.compute_dtype != owner.variable_dtype and not isinstance(op, keras.layers.Layer)
+    if mixed and any(isinstance(x, keras.Variable) for x in tree.flatten((args, kwargs))):
+        raise _Opaque
+
+
+def _check_constants(args, kwargs):
     """A float tensor among the arguments may be computed from weights, which can change."""
     for x in tree.flatten((args, kwargs)):
-        variable = isinstance(x, keras.Variable)
-        if variable and not constants:
-            raise _Opaque  # a layer under mixed precision casts it, outside of which it is not
-        if not variable and keras.ops.is_tensor(x) and "float" in str(x.dtype):
+        if ops.is_tensor(x) and not isinstance(x, keras.Variable) and "float" in str(x.dtype):
             raise _Opaque
 
 
