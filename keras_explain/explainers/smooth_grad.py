@@ -15,7 +15,7 @@ FORMS = ("mean", "squared", "variance")
 class SmoothGrad(RepeatedGradients):
     """The layer behind `smooth_grad`."""
 
-    def __init__(self, model, *, samples=32, noise=0.15, form="mean", signed=False, seed=0,
+    def __init__(self, model, *, samples=32, noise=0.1, form="mean", signed=False, seed=0,
                  **options):
         super().__init__(model, **options)
         check_positive("samples", samples)
@@ -81,7 +81,7 @@ def _range(point):
     return ops.max(point, axis=axes, keepdims=True) - ops.min(point, axis=axes, keepdims=True)
 
 
-def smooth_grad(model, target=None, *, samples=32, noise=0.15, form="mean", signed=False, seed=0,
+def smooth_grad(model, target=None, *, samples=32, noise=0.1, form="mean", signed=False, seed=0,
                 batch_size=32, **options):
     """Build a model that shows how strongly each pixel moves the score, without the noise.
 
