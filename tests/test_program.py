@@ -529,7 +529,9 @@ def test_keras_applications_under_every_base_method(name):
 
     build = getattr(keras.applications, name)
     model = build(weights=None, input_shape=(64, 64, 3), classes=10)
-    inputs = 255 * draw((64, 64, 3), 4)
+    inputs = draw((64, 64, 3), 4)
+    if name != "VGG16":  # without normalisation its softmax would saturate: a blank occlusion
+        inputs = 255 * inputs
     alive(model, inputs)
     assert_equals_model(model, inputs[:2])
     for explained in (kx.grad_cam(model), kx.saliency(model), kx.occlusion(model, 32, 32)):

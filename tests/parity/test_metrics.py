@@ -1,8 +1,6 @@
 """Our numbers next to those of Quantus and Xplique, where these are installed.
 
-Install them beside TensorFlow with `pip install --no-deps --target FOLDER quantus xplique==2.0.2
-tf-keras==2.21.0 tensorflow-probability==0.25.0 einops dm-tree decorator cloudpickle deprecated`
-and put FOLDER on PYTHONPATH. What differs is said in docs/metrics.md.
+What differs is said in docs/metrics.md.
 """
 
 import os
@@ -69,7 +67,7 @@ def test_average_drop_as_in_xplique(case, xplique):
 def test_deletion_curve_is_pixel_flipping_of_quantus(case, quantus):
     model, x, maps, top = case
     flip = quantus.PixelFlipping(
-        features_in_step=8 * 3, perturb_baseline="black", abs=False, normalise=False,
+        features_in_step=8 * 3, perturb_baseline=0.0, abs=False, normalise=False,
         disable_warnings=True, return_auc_per_sample=False)
     first = np.moveaxis(x, -1, 1)
     expected = flip.evaluate_batch(

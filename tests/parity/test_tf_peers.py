@@ -20,9 +20,9 @@ IMAGES = np.random.default_rng(1).normal(size=(3, 16, 12, 3)).astype("float32")
 ONE_HOT = np.eye(4, dtype="float32")[[CLASS] * 3]
 
 
-def network(second="relu", pool=True):
+def network(second="relu", pool=True, first="relu"):
     inputs = keras.Input((16, 12, 3))
-    x = layers.Conv2D(6, 3, activation="relu", padding="same", name="conv1")(inputs)
+    x = layers.Conv2D(6, 3, activation=first, padding="same", name="conv1")(inputs)
     x = layers.MaxPooling2D(2)(x) if pool else x
     x = layers.Conv2D(8, 3, activation=second, name="conv2")(x)
     model = keras.Model(inputs, layers.Dense(4, name="top")(layers.Flatten()(x)))
@@ -173,7 +173,7 @@ class TestXplique:
 
     def test_integrated_gradients(self):
         """Theirs is a trapezoid rule: at 200 points on a smooth network the same."""
-        model = network("tanh")
+        model = network("tanh", pool=False, first="tanh")
         found = explain(kx.integrated_gradients, model, steps=200, baseline=0.3)
         theirs = self.theirs("IntegratedGradients", model, reducer="sum", steps=200,
                              baseline_value=0.3)
