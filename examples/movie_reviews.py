@@ -140,7 +140,8 @@ def expressions(report, train, test, epochs):
                            analysis.misclassified[:2]])
     texts = [test[0][i] for i in rows]
     found = text.top_expressions(kx.saliency(model, target=1), texts, tokenizer=vectorize)
-    pages = ["<!doctype html><meta charset=utf-8><title>What the convolution reads</title>"]
+    pages = ["<!doctype html><meta charset=utf-8><title>What the convolution reads</title>"
+             "<style>body {font: 15px sans-serif; max-width: 45em; margin: 2em auto}</style>"]
     for i, scores in zip(rows, found, strict=True):
         head = (f"{NAMES[test[1][i]]}, the network says {NAMES[analysis.predicted[i]]} "
                 f"({analysis.probabilities[i].max():.0%})")

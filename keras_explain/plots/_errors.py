@@ -38,7 +38,7 @@ def confusion_matrix(analyses, title=None):
             f'Expected a dict such as {{"test": analysis}}. Received {type(analyses).__name__}.'
         )
     classes = max(len(a.class_names) for a in analyses.values())
-    side = min(8.0, 1.6 + 0.36 * classes)
+    side = min(8.0, max(3.4, 1.6 + 0.36 * classes))  # the titles need 3.4
     figure = _grid.figure(side * len(analyses) + 0.4, side + (0.6 if title else 0.3), title)
     grid = figure.subplots(1, len(analyses), squeeze=False)[0]
     for axes, (name, analysis) in zip(grid, analyses.items(), strict=True):

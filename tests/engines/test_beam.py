@@ -28,10 +28,10 @@ def exported(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([
         keras.Input((16, 16, 3)), layers.Rescaling(1 / 255),
-        layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D(),
+        layers.Conv2D(4, 3, activation="relu", name="conv"), layers.GlobalAveragePooling2D(),
         layers.Dense(3, activation="softmax"),
     ])
-    return kx.export(kx.grad_cam(model, layer="conv2d"), tmp_path_factory.mktemp("model") / "1",
+    return kx.export(kx.grad_cam(model, layer="conv"), tmp_path_factory.mktemp("model") / "1",
                      labels=["a", "b", "c"])
 
 

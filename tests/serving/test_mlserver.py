@@ -101,13 +101,13 @@ def served(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([
         keras.Input((32, 32, 3)), layers.Rescaling(1 / 255),
-        layers.Conv2D(8, 5, activation="relu"), layers.GlobalAveragePooling2D(),
+        layers.Conv2D(8, 5, activation="relu", name="conv"), layers.GlobalAveragePooling2D(),
         layers.Dense(5), layers.Rescaling(20.0), layers.Softmax(),
     ])
     folder = tmp_path_factory.mktemp("mlserver")
     for file in (ROOT / "examples" / "serve_mlserver").glob("*.*"):
         shutil.copy(file, folder)
-    path = kx.export(kx.grad_cam(model, layer="conv2d"), folder / "export", labels=list("abcde"),
+    path = kx.export(kx.grad_cam(model, layer="conv"), folder / "export", labels=list("abcde"),
                      image_options={"max_pixels": 1_000_000})
     with open(folder / "log.txt", "wb") as log:
         server = Server(folder, log)
