@@ -69,6 +69,12 @@ def write_words(directory, epochs=4):
             series.step(epoch, f"epoch {epoch + 1}", weights, answers(2, 0.3, ("good", "bad")))
 
 
+def write_large(directory):
+    """20 examples x 4 methods x 200 epochs at 224 x 224."""
+    methods = ("grad_cam", "occlusion", "layer_cam", "saliency")
+    write(directory, methods=methods, count=20, epochs=200, side=224)
+
+
 def write_superpixels(directory, epochs=4, count=2):
     shown = photos(count)
     y, x = np.mgrid[0:96, 0:96] // 24
