@@ -7,6 +7,8 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
+from keras_explain.lime._executor import fast_executor
+from keras_explain.program import Program
 
 
 class Predictor:
@@ -17,9 +19,10 @@ class Predictor:
     `LimeImageExplainer(Predictor(model, output="diagnosis"))`.
 
     A Keras model runs in inference mode as one compiled function together with whatever makes its
-    input, in batches of fixed size, so it is traced once. It is not changed, and later training
-    shows. One sigmoid unit becomes two columns, `[1 - p, p]`; so do single columns of a callable
-    whose values are all within 0 and 1.
+    input, in batches of fixed size, so it is traced once; each BatchNormalization is folded into
+    the layer before it. The model is not changed, and later training shows. One sigmoid unit
+    becomes two columns, `[1 - p, p]`; so do single columns of a callable whose values are all
+    within 0 and 1.
 
     Args:
         model: a built `keras.Model`, with one input or (through `preprocess`) several; or a
@@ -46,7 +49,6 @@ class Predictor:
         self.model = _unbound(model)
         self.is_keras = isinstance(self.model, keras.Model)
         self.preprocess, self._output, self._binary = preprocess, output, binary
-        self._executor = executor
         if not self.is_keras and not callable(self.model):
             probabilities = hasattr(model, "predict_proba")
             raise TypeError(
@@ -69,6 +71,10 @@ class Predictor:
             self._binary = self._ends_in_sigmoid()
         if self.num_classes == 1 and self._binary:
             self.num_classes = 2
+        self._is_custom = executor is not None
+        if self.is_keras and executor is None:
+            executor = fast_executor(self.model, self._program)
+        self._executor = executor or functools.partial(self.model, training=False)
         self._compiled = self._compile(self._scores) if self.is_keras else None
 
     @property
@@ -109,6 +115,21 @@ class Predictor:
         padded = tree.map_structure(lambda leaf: pad(leaf, pad_to), batch)
         return self.fetch(self._compiled(padded), count)
 
+    def reduced(self):
+        """This predictor with the model's maps in bfloat16, or `None` if that cannot be."""
+        if not self.is_keras or self._is_custom:
+            return None
+        executor = fast_executor(self.model, self._program, "bfloat16")
+        if executor is None:
+            return None
+        return Predictor(
+            self.model,
+            preprocess=self.preprocess,
+            output=self._output,
+            binary=self._binary,
+            executor=executor,
+        )
+
     def composed(self, compose, sample):
         """`compose` and the model as one compiled function, or `None` if that cannot be.
 
@@ -133,8 +154,7 @@ class Predictor:
         return self._check(ops.convert_to_numpy(scores)[:count], count)
 
     def _scores(self, batch):
-        run = self._executor or functools.partial(self.model, training=False)
-        return ops.cast(self._choose(run(batch)), "float32")
+        return ops.cast(self._choose(self._executor(batch)), "float32")
 
     def _compile(self, fn):
         return backend.compiled(fn, self.model.variables)
@@ -176,14 +196,20 @@ class Predictor:
             )
         return shape[1] if len(shape) == 2 else 1
 
+    @functools.cached_property
+    def _program(self):
+        """The Keras model as a `Program`, or `None` where it cannot be traced."""
+        try:
+            return Program.trace(self.model)[1]
+        except Exception:  # a custom layer may do anything while it is traced
+            return None
+
     def _ends_in_sigmoid(self):
         """Whether the explained unit is a sigmoid; `None` where the model does not show it."""
-        from keras_explain.program import Program
-
         try:
-            _, program = Program.trace(self.model)
-            return program.before_activation(self._choose(program.outputs))[2] == "sigmoid"
-        except Exception:  # what cannot be traced is judged by its scores, as a callable is
+            unit = self._choose(self._program.outputs)
+            return self._program.before_activation(unit)[2] == "sigmoid"
+        except Exception:  # what does not show it is judged by its scores, as a callable is
             return None
 
     def _check(self, scores, count):

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from keras_explain.lime._local import LocalModel, Problem
-from keras_explain.lime._request import Request
+from keras_explain.lime._explainer import Explainer
+from keras_explain.lime._local import Problem
 from keras_explain.lime.explanation import make
-from keras_explain.lime.image import as_predictor
 from keras_explain.lime.subjects import TabularSubject
 from keras_explain.lime.surrogate import DecisionTree
 from keras_explain.lime.table import Table
@@ -14,7 +13,7 @@ _NUM_FEATURES = 10
 _BACKGROUND = 100  # rows over which KernelSHAP averages a feature that is out
 
 
-class LimeTabularExplainer:
+class LimeTabularExplainer(Explainer):
     """Explains a classifier or regressor of tables by the values that raise or lower its score.
 
     A feature is taken out by giving it the value of a random example that differs in it (another
@@ -65,12 +64,15 @@ class LimeTabularExplainer:
         class_names=None,
         batch_size=512,
     ):
-        self._predictor = as_predictor(model, preprocess)
-        self._local = LocalModel(
-            sampler,
-            kernel,
-            surrogate,
-            batch_size,
+        super().__init__(
+            model,
+            preprocess,
+            class_names,
+            num_features=_NUM_FEATURES,
+            sampler=sampler,
+            kernel=kernel,
+            surrogate=surrogate,
+            batch_size=batch_size,
             distance="l2",
             default_surrogate="k_lasso",
         )
@@ -94,7 +96,6 @@ class LimeTabularExplainer:
                 "expected Table(bins=...) with surrogate='decision_tree', which splits features "
                 "into kept and taken out, received bins=None"
             )
-        self._class_names = None if class_names is None else tuple(map(str, class_names))
 
     def explain(
         self,
@@ -128,19 +129,7 @@ class LimeTabularExplainer:
             TypeError, ValueError: a row of another length or with missing values, an argument that
                 is none of the above, or scores that are not finite.
         """
-        if num_features is None and self._local.is_sparse:
-            num_features = _NUM_FEATURES
-        request = Request(
-            classes,
-            num_samples,
-            num_features,
-            seed,
-            tolerance,
-            verbose,
-            self._class_names,
-            self._predictor.num_classes,
-        )
-        self._local.check(request)
+        request = self._request(classes, num_samples, num_features, seed, tolerance, verbose)
         row = self._table.row(row)
         if self._local.is_shapley:
             problem, kept = self._shapley_problem(row, seed)

@@ -2,17 +2,16 @@
 
 import numpy as np
 
-from keras_explain.lime._local import LocalModel, Problem
-from keras_explain.lime._request import Request
+from keras_explain.lime._explainer import Explainer
+from keras_explain.lime._local import Problem
 from keras_explain.lime.explanation import make
-from keras_explain.lime.image import as_predictor
 from keras_explain.lime.subjects import TextSubject
 from keras_explain.lime.words import split_words
 
 _NUM_FEATURES = 10
 
 
-class LimeTextExplainer:
+class LimeTextExplainer(Explainer):
     """Explains a text classifier by the words that raise or lower a class's score.
 
     Words are taken out of the text, the shortened texts are scored, and a sparse linear model of
@@ -69,12 +68,15 @@ class LimeTextExplainer:
         class_names=None,
         batch_size=128,
     ):
-        self._predictor = as_predictor(model, encode)
-        self._local = LocalModel(
-            sampler,
-            kernel,
-            surrogate,
-            batch_size,
+        super().__init__(
+            model,
+            encode,
+            class_names,
+            num_features=_NUM_FEATURES,
+            sampler=sampler,
+            kernel=kernel,
+            surrogate=surrogate,
+            batch_size=batch_size,
             distance="cosine",
             default_surrogate="k_lasso",
         )
@@ -93,7 +95,6 @@ class LimeTextExplainer:
                     f"takes {dtype}; pass encode=, from a list of strings to its input"
                 )
         self._words, self._split, self._replacement = words, split, replacement
-        self._class_names = None if class_names is None else tuple(map(str, class_names))
 
     def explain(
         self,
@@ -131,19 +132,7 @@ class LimeTextExplainer:
                 f"expected one text as a str, received {type(text).__name__}; explain the texts of "
                 "a list one by one, decode bytes first"
             )
-        if num_features is None and self._local.is_sparse:
-            num_features = _NUM_FEATURES
-        request = Request(
-            classes,
-            num_samples,
-            num_features,
-            seed,
-            tolerance,
-            verbose,
-            self._class_names,
-            self._predictor.num_classes,
-        )
-        self._local.check(request)
+        request = self._request(classes, num_samples, num_features, seed, tolerance, verbose)
         subject = self._subject(text)
         problem = Problem(subject.words, self._scores_of(subject), what="word")
         result = self._local.explain(problem, request)

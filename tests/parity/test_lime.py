@@ -1,12 +1,13 @@
 """Parity with lime 0.2.0.1: the same superpixels come out on top.
 
-Run it where lime is: `pip install --no-deps lime==0.2.0.1 tqdm`.
+Run it where lime is: `pip install --no-deps lime==0.2.0.1 tqdm`. Any backend: the models are plain
+functions.
 """
 
 import numpy as np
 import pytest
 
-from keras_explain.lime import LimeImageExplainer, LimeTextExplainer
+from keras_explain.lime import LimeImageExplainer, LimeTabularExplainer, LimeTextExplainer, Table
 
 lime_image = pytest.importorskip("lime.lime_image")
 
@@ -92,3 +93,36 @@ def test_texts_agree():
     assert set(list(found)[:4]) == set(list(expected)[:4]) == {"bad", "good", "dull", "fine"}
     for word in ("bad", "good", "dull", "fine"):
         assert np.isclose(found[word], expected[word], atol=0.03)
+
+
+def test_tables_agree():
+    """Where the score depends on quartiles and categories alone, both estimate the same numbers."""
+    lime_tabular = pytest.importorskip("lime.lime_tabular")
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(2000, 6))
+    data[:, 5] = rng.choice(3, 2000, p=[0.5, 0.3, 0.2])
+    edges = np.quantile(data[:, :5], [0.25, 0.5, 0.75], axis=0)
+    effects = rng.normal(size=(6, 4))
+
+    def predict(rows):
+        rows = np.asarray(rows, float)
+        parts = [np.searchsorted(edges[:, j], rows[:, j]) for j in range(5)]
+        parts.append(rows[:, 5].astype(int))
+        score = sum(effects[j, part] for j, part in enumerate(parts)) / 20 + 0.5
+        return np.stack([1 - score, score], axis=1)
+
+    kinds = [f"kind {i}" for i in range(3)]
+    theirs = lime_tabular.LimeTabularExplainer(
+        data, categorical_features=[5], categorical_names={5: kinds}, random_state=0
+    )
+    table = Table(data, names=[*"abcde", "kind"], categorical={"kind": kinds})
+    ours = LimeTabularExplainer(predict, table)
+    for row in data[:3]:
+        expected = theirs.explain_instance(row, predict, num_features=6, num_samples=8000)
+        expected = dict(expected.as_map()[1])
+        explanation = ours.explain(row, classes=[1], num_samples=8000)
+        wanted = [expected[j] for j in range(6)]
+        assert np.corrcoef(explanation.weights[0], wanted)[0, 1] > 0.99
+        assert np.allclose(explanation.weights[0], wanted, atol=0.01)
+        top = sorted(expected, key=lambda j: -abs(expected[j]))
+        assert [feature.index for feature in explanation.top(3)] == top[:3]

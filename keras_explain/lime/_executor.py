@@ -1,0 +1,52 @@
+"""A Keras model made cheap to run on many perturbed inputs."""
+
+from typing import NamedTuple
+
+from keras import ops, tree
+
+from keras_explain.incremental.executor import Affine, bind, folded
+from keras_explain.incremental.precision import reduced
+
+
+class _Row(NamedTuple):
+    step: object
+    macs: float = 0.0  # dense layers after the maps are small: they stay in float32
+
+
+def fast_executor(model, program, precision="float32"):
+    """From a batch to the outputs of `model(batch, training=False)`, faster; `None` if it cannot.
+
+    Each BatchNormalization is folded into the layer before it, which halves the time of networks
+    of depthwise convolutions.
+
+    Args:
+        model: takes over for batches that `program` does not take.
+        program: the model as a `Program`, or `None` where it cannot be traced.
+        precision: `"float32"`, or `"bfloat16"` for the layers that make maps.
+    """
+    if program is None or len(program.inputs) != 1:
+        return None
+    spec, program = program.inputs[0].spec, folded(program)
+    linear = [step for step in program.steps if isinstance(step.fn, Affine)]
+    is_full = precision == "float32"
+    gains = _has_norms if is_full else _makes_maps
+    if not any(map(gains, linear)):
+        return None
+    rows = [_Row(step) for step in program.steps]
+
+    def run(batch):
+        leaves = tree.flatten(batch)
+        if len(leaves) != 1 or len(leaves[0].shape) != len(spec.shape):
+            return model(batch, training=False)
+        bound = bind(program) if is_full else reduced(program, rows, 0)
+        return bound([ops.cast(leaves[0], spec.dtype)])
+
+    return run
+
+
+def _has_norms(step):
+    return step.fn.norms or step.fn.kind == "norm"
+
+
+def _makes_maps(step):
+    return len(step.outputs[0].spec.shape) > 2
