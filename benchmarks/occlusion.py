@@ -3,16 +3,22 @@
     python benchmarks/occlusion.py                 # every model, several minutes each
     python benchmarks/occlusion.py lite0 lenet64   # some
     python benchmarks/occlusion.py --stride 24 --repeats 1 resnet50
+    python benchmarks/occlusion.py --sides incremental tf-explain xplique -- mobilenetv2
+    KERAS_BACKEND=torch python benchmarks/occlusion.py --sides incremental captum -- lenet64
+    python benchmarks/occlusion.py --memory mobilenetv2
 
 Against `model.predict` on stacked occluded images (batch 32), the floor that every library
 which calls the model is above. Milliseconds a position, sides interleaved in one process,
 medians. CPU time is the one to trust on a machine that others use. The models are alive:
-EfficientNet-Lite0 has its ImageNet weights, the others are calibrated layer by layer.
+EfficientNet-Lite0 has its ImageNet weights, the others are calibrated layer by layer. LeNet is
+so small that a call of `predict` costs more than the work: both sides get 8 images at a time.
 """
 
 import argparse
 import json
 import os
+import resource
+import subprocess
 import sys
 import time
 
@@ -30,6 +36,14 @@ from keras_explain.steps import Value  # noqa: E402
 
 MARKS = {"vgg16": 5, "resnet50": 2.5, "resnet18": 2.5, "mobilenetv2": 6, "lite0": 4,
          "lenet64": 9, "b0": 2}
+IMAGES = {"lenet64": 8}
+SETTINGS = {
+    "full": {"engine": "full"},
+    "auto": {},
+    "incremental": {"engine": "incremental"},
+    "bfloat16": {"engine": "incremental", "precision": "bfloat16"},
+    "adaptive": {"search": "adaptive"},
+}
 
 
 def resnet18():
@@ -122,30 +136,95 @@ def rank_correlation(a, b):
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def measure(name, options):
+def agreement(explained, full, image):
+    """How much a map of fewer positions says the same as the one of all positions."""
+    maps = [e.predict(image, verbose=0)["heatmap"].ravel() for e in (explained, full)]
+    hottest = [set(np.argsort(-m)[: m.size // 10]) for m in maps]
+    return {"heatmap_spearman": rank_correlation(*maps),
+            "same_hottest_tenth": len(hottest[0] & hottest[1]) / len(hottest[1])}
+
+
+def tf_explain(model, image, top, patch, stride):
+    """A map of tf-explain, whose stride is the patch, and how many positions it takes."""
+    from tf_explain.core.occlusion_sensitivity import OcclusionSensitivity
+
+    explainer = OcclusionSensitivity(batch_size=32)
+    positions = (-(-image.shape[1] // patch)) ** 2
+    return lambda: explainer.explain((image[:1], None), model, top, patch), positions
+
+
+def xplique(model, image, top, patch, stride):
+    from xplique.attributions import Occlusion
+
+    explainer = Occlusion(model, 32, patch_size=patch, patch_stride=stride)
+    target = np.eye(model.output_shape[-1], dtype="float32")[[top]]
+    positions = ((image.shape[1] - patch) // stride + 1) ** 2
+    return lambda: explainer.explain(image[:1], target), positions
+
+
+def captum(model, image, top, patch, stride):
+    import torch
+    from captum.attr import Occlusion
+
+    explainer, channels = Occlusion(model), image.shape[-1]
+    positions = ((image.shape[1] - patch) // stride + 1) ** 2
+
+    def run():
+        with torch.no_grad():
+            return explainer.attribute(
+                ops.convert_to_tensor(image[:1]), strides=(stride, stride, channels),
+                target=top, sliding_window_shapes=(patch, patch, channels),
+                perturbations_per_eval=32)
+
+    return run, positions
+
+
+PEERS = {"tf-explain": tf_explain, "xplique": xplique, "captum": captum}
+
+
+def sides_of(name, options):
+    """Name of each side -> (a run of it, how many positions that takes), and its quality."""
     model, image = build(name)
     patch = 8 if name == "lenet64" else 16
     stride = options.stride or patch // 2
-    check_stride = max(stride, image.shape[1] // options.checks)
+    check_stride = stride if name in IMAGES else max(stride, image.shape[1] // options.checks)
+    images = np.concatenate([image] * IMAGES.get(name, 1))
     stack = occluded(image, [(patch, check_stride)] * 2)
     clean = model.predict(image, verbose=0)[0]
     top = int(clean.argmax())
     drops = clean[top] - model.predict(stack, batch_size=32, verbose=0)[:, top]
-
-    settings = {"full": {"engine": "full"}, "incremental": {"engine": "incremental"},
-                "bfloat16": {"engine": "incremental", "precision": "bfloat16"}}
-    sides = {"predict": (lambda: model.predict(stack, batch_size=32, verbose=0), len(stack))}
-    quality = {"predict": {}}
+    stack, positions = np.concatenate([stack] * len(images)), len(images)
+    positions *= sliding.count(image.shape[1], patch, stride) ** 2
+    rows = options.batch_size if options.memory else 32
+    sides = {"predict": (lambda: model.predict(stack, batch_size=rows, verbose=0), len(stack))}
+    quality = {}
     for side in options.sides:
+        if side in PEERS:
+            try:
+                sides[side] = PEERS[side](model, image, top, patch, check_stride)
+                sides[side][0]()
+            except Exception as error:
+                quality[side] = {"failed": f"{type(error).__name__}: {error}"[:200]}
+                sides.pop(side, None)
+            continue
         explained = kx.occlusion(model, patch, stride, batch_size=options.batch_size,
-                                 **settings[side])
-        positions = sliding.count(image.shape[1], patch, stride) ** 2
-        sides[side] = (lambda e=explained: e.predict(image, verbose=0), positions)
-        coarse = kx.occlusion(model, patch, check_stride, **settings[side]).explainer
+                                 **SETTINGS[side])
+        sides[side] = (lambda e=explained: e.predict(images, verbose=0), positions)
+        if options.memory:
+            continue
+        if side == "adaptive":
+            quality[side] = agreement(explained, kx.occlusion(model, patch, stride), image)
+            continue
+        coarse = kx.occlusion(model, patch, check_stride, **SETTINGS[side]).explainer
         found = ops.convert_to_numpy(coarse.drops([ops.convert_to_tensor(image)])[0][0]).ravel()
         quality[side] = {"largest_error_of_range": float(np.abs(found - drops).max()
                                                          / np.ptp(drops)),
                          "spearman": rank_correlation(found, drops)}
+    return sides, quality
+
+
+def measure(name, options):
+    sides, quality = sides_of(name, options)
     times = {side: [] for side in sides}
     for repeat in range(options.repeats + 1):
         for side, (run, count) in sides.items():
@@ -155,15 +234,34 @@ def measure(name, options):
             if repeat:  # the first call traces
                 times[side].append(spent)
     floor = np.median(times["predict"], axis=0)
-    for side in sides:
+    facts = {"model": name, "backend": keras.backend.backend()}
+    for side in ("predict", *options.sides):
+        if side not in sides:
+            print(json.dumps({**facts, "side": side, **quality[side]}), flush=True)
+            continue
         cpu, wall = np.median(times[side], axis=0)
         print(json.dumps({
-            "model": name, "side": side, "backend": keras.backend.backend(), "patch": patch,
-            "stride": stride, "cpu_ms": round(cpu * 1e3, 3), "wall_ms": round(wall * 1e3, 3),
-            "times_faster_cpu": round(floor[0] / cpu, 2),
+            **facts, "side": side, "positions": sides[side][1], "cpu_ms": round(cpu * 1e3, 3),
+            "wall_ms": round(wall * 1e3, 3), "times_faster_cpu": round(floor[0] / cpu, 2),
             "times_faster_wall": round(floor[1] / wall, 2),
-            "mark": MARKS[name] if side == "incremental" else None, **quality[side],
+            "mark": MARKS[name] if side == "incremental" else None, **quality.get(side, {}),
         }), flush=True)
+
+
+def memory(name, options):
+    """Peak memory of each side in a process of its own, and what it needs above the model."""
+    if options.inside:
+        options.sides = [options.inside] if options.inside != "predict" else []
+        sides, _ = sides_of(name, options)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        sides[options.inside][0]()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({"model": name, "side": options.inside, "peak_mib": peak // 1024,
+                          "above_the_model_mib": (peak - before) // 1024}), flush=True)
+        return
+    for side in ("predict", *options.sides):
+        subprocess.run([sys.executable, __file__, "--memory", "--inside", side, "--batch-size",
+                        str(options.batch_size), name], check=True)
 
 
 def main():
@@ -173,10 +271,13 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--checks", type=int, default=8, help="positions per axis for predict")
-    parser.add_argument("--sides", nargs="+", default=["full", "incremental", "bfloat16"])
+    parser.add_argument("--sides", nargs="+", default=["full", "incremental", "bfloat16"],
+                        choices=[*SETTINGS, *PEERS])
+    parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.models:
-        measure(name, options)
+        (memory if options.memory else measure)(name, options)
 
 
 if __name__ == "__main__":

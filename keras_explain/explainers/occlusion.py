@@ -1,9 +1,9 @@
 """Occlusion: the drop of the score when a patch of the input is hidden."""
 
+import math
 import warnings
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_explain.explainers import baselines, sliding
@@ -15,14 +15,16 @@ from keras_explain.explainers.base import (
     image_like,
     take_rows,
 )
+from keras_explain.incremental.adaptive import Search
 from keras_explain.incremental.executor import bind, folded
 from keras_explain.incremental.plan import Plan, plannable
 from keras_explain.incremental.precision import is_native, reduced
 from keras_explain.incremental.report import report
-from keras_explain.incremental.run import drops
+from keras_explain.incremental.run import drops, image_by_image, in_chunks
 
 ENGINES = ("auto", "incremental", "full")
 PRECISIONS = ("float32", "bfloat16")
+SEARCHES = ("full", "adaptive")
 # Below this factor of counted work, windows are not worth their overhead.
 WORTHWHILE = 1.1
 
@@ -35,11 +37,11 @@ class Occlusion(Explainer):
 
     def __init__(self, model, *, patch_size=None, stride=None, patch_value="mean",
                  batch_size=64, score="probability", engine="auto",
-                 precision="float32", **options):
+                 precision="float32", search="full", **options):
         super().__init__(model, score=score, **options)
         self.explain_inputs(image_like(self.program))
-        self.patch_size = _per_axis("patch_size", patch_size)
-        self.stride = _per_axis("stride", stride)
+        self.patch_size = sliding.per_axis("patch_size", patch_size)
+        self.stride = sliding.per_axis("stride", stride)
         check_positive("batch_size", batch_size)
         self.batch_size, self.patch_value = batch_size, patch_value
         for value in self.explained:
@@ -47,7 +49,10 @@ class Occlusion(Explainer):
         self.grids = tuple(self._grid(v) for v in self.explained)
         check_choice("engine", engine, ENGINES)
         check_choice("precision", precision, PRECISIONS)
-        self.engine, self.precision = engine, precision
+        check_choice("search", search, SEARCHES)
+        self.engine, self.precision, self.search = engine, precision, search
+        for value in self.explained:
+            self._check_searchable(value)
         self.folded = folded(self.program)
         self.plans = tuple(
             self._plan(v, g) for v, g in zip(self.explained, self.grids, strict=True))
@@ -82,15 +87,33 @@ class Occlusion(Explainer):
                 f" precision={self.precision!r}, but {reason}. Use precision=\"float32\"."
             )
 
+    def _check_searchable(self, value):
+        shape = value.spec.shape
+        if self.search == "adaptive" and (len(shape) < 3 or None in shape[1:]):
+            raise ValueError(
+                f'Expected an input with a map of fixed size for search="adaptive", because it'
+                f" interpolates between neighbours, received {shape}. Use search=\"full\"."
+            )
+
     def report(self):
         """What the engine does: for each step its window and saving, as text to print."""
-        return "\n\n".join(report(value, plan)
-                           for value, plan in zip(self.explained, self.plans, strict=True))
+        return "\n\n".join(report(value, plan) + self._savings_of_search(value, grid)
+                           for value, plan, grid in zip(
+                               self.explained, self.plans, self.grids, strict=True))
+
+    def _savings_of_search(self, value, grid):
+        if self.search == "full":
+            return ""
+        sizes = [value.spec.shape[a] for a in heatmap_axes(self.program, value)]
+        counts = [sliding.count(n, *step) for n, step in zip(sizes, grid, strict=True)]
+        search = Search.of(counts, grid)
+        return (f'\nsearch="adaptive": {search.evaluations} of {math.prod(counts)} positions are'
+                " evaluated, the others interpolated.")
 
     def _grid(self, value):
         """(patch, stride) for each axis that the patch slides along."""
         sizes = [value.spec.shape[a] for a in heatmap_axes(self.program, value)]
-        patch = self.patch_size or [_default_patch(value, s) for s in sizes]
+        patch = self.patch_size or [sliding.default_patch(value, s) for s in sizes]
         patch = patch * len(sizes) if len(patch) == 1 else patch
         stride = self.stride or [max(1, p // 2) for p in patch]
         stride = stride * len(sizes) if len(stride) == 1 else stride
@@ -147,7 +170,10 @@ class Occlusion(Explainer):
         exact = None
         if self._reduces():
             exact, program = program, reduced(self.folded, plan.rows, plan.first_reduced())
-        lost = drops(plan, program, values, hidden, score, self.batch_size, exact)
+        search = None
+        if self.search == "adaptive":
+            search = Search.of(plan.counts, plan.grid)
+        lost = drops(plan, program, values, hidden, score, self.batch_size, exact, search)
         return ops.reshape(lost, (-1, *plan.counts))
 
     def _reduces(self):
@@ -179,7 +205,15 @@ class Occlusion(Explainer):
             lost = self.scores(*program(rows)) * ops.take(chosen, which, axis=0)
             return ops.take(clean, which) - ops.sum(lost, axis=-1)
 
-        found = sliding.for_all_pairs(score, ops.shape(image)[0], counts, self.batch_size)
+        images = ops.shape(image)[0]
+        if self.search == "full":
+            found = sliding.for_all_pairs(score, images, counts, self.batch_size)
+            return ops.reshape(found, (-1, *counts))
+        search, total = Search.of(counts, grid), math.prod(counts)
+        found = image_by_image(
+            lambda image, wait: search(lambda positions: in_chunks(
+                lambda p: score(image * total + p), positions, self.batch_size, wait)),
+            images, total)
         return ops.reshape(found, (-1, *counts))
 
     def get_config(self):
@@ -191,11 +225,12 @@ class Occlusion(Explainer):
             "batch_size": self.batch_size,
             "engine": self.engine,
             "precision": self.precision,
+            "search": self.search,
         }
 
 
 def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="mean",
-              batch_size=64, engine="auto", precision="float32", **options):
+              batch_size=64, engine="auto", precision="float32", search="full", **options):
     """Build a model that hides one patch after the other and records what the score loses.
 
     What people understand best, and faithful by construction: each number is a measured drop.
@@ -224,6 +259,10 @@ def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="
             shrink: about twice as fast where the processor computes it natively. A rank
             correlation of about 0.99 with the exact map is checked on 16 positions of every
             image; where it fails the image is computed again in float32, with a warning.
+        search: "full", or "adaptive": half of the positions (a third where the patch is at
+            least 4 strides), a coarse grid and then those that may change the hottest tenth;
+            the rest is interpolated. On photographs the heatmaps kept a rank correlation of
+            0.96 and 97 % of the hottest tenth.
         **options: output, input, normalize: see `grad_cam`; score: "probability" (default) or
             "logit".
 
@@ -248,28 +287,6 @@ def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="
     """
     return Occlusion(
         model, patch_size=patch_size, stride=stride, target=target, patch_value=patch_value,
-        batch_size=batch_size, engine=engine, precision=precision, **options,
+        batch_size=batch_size, engine=engine, precision=precision, search=search,
+        **options,
     ).explained_model()
-
-
-def _per_axis(name, value):
-    if value is None:
-        return None
-    numbers = [value] if isinstance(value, int) else list(value)
-    if not numbers or not all(isinstance(n, (int, np.integer)) and n > 0 for n in numbers):
-        raise ValueError(
-            f"Expected `{name}` to be a positive number of pixels, or one per axis, received"
-            f" {value!r}."
-        )
-    return tuple(int(n) for n in numbers)
-
-
-def _default_patch(value, size):
-    if len(value.spec.shape) < 3:
-        return 1
-    if size is None:
-        raise ValueError(
-            "Expected `patch_size`, because the model takes inputs of any size"
-            f" {value.spec.shape}."
-        )
-    return max(1, size // 8)

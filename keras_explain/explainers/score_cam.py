@@ -7,6 +7,7 @@ from keras_explain.explainers import sliding
 from keras_explain.explainers.base import check_positive, heatmap_axes, take_rows
 from keras_explain.explainers.cam import FeatureMap
 from keras_explain.explainers.resize import resize
+from keras_explain.incremental.executor import bind, folded
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -19,6 +20,7 @@ class ScoreCAM(FeatureMap):
         if channels is not None:
             check_positive("channels", channels)
         self.channels, self.batch_size = channels, batch_size
+        self.folded = folded(self.program)
         self.image_axes = heatmap_axes(self.program, self.explained[0])
         if any(len(shape) != len(self.image_axes) for shape in self.native_shapes):
             raise ValueError(
@@ -35,11 +37,12 @@ class ScoreCAM(FeatureMap):
         maps = ops.moveaxis(self.channels_last(features), -1, 1)
         maps = _most_varied(maps, self.channels)
         count, flat = maps.shape[1], ops.reshape(maps, (-1, *ops.shape(maps)[2:]))
+        program = bind(self.folded)  # once a call, outside of the loop over channels
 
         def score(pairs):
             rows = pairs // count
             visible = self._masked(values, rows, ops.take(flat, pairs, axis=0))
-            scores = self.scores(*self.program(visible))
+            scores = self.scores(*program(visible))
             return ops.sum(scores * ops.take(chosen, rows, axis=0), axis=-1)
 
         scores = sliding.for_all_pairs(score, ops.shape(maps)[0], [count], self.batch_size)

@@ -14,8 +14,13 @@ from keras_explain.incremental.windows import action
 LARGEST_WINDOW = 0.75
 # Reading and writing a number costs about as much as this many multiply-adds.
 TRAFFIC = 8
-# This part of the work stays in float32 when the rest runs in bfloat16.
+# What stays in float32 when the rest runs in bfloat16: this part of the work, or all windows
+# where they are not more than that part.
 REDUCED_AFTER = 0.1
+CHEAP_WINDOWS = 1 / 3
+# Windows are small, so that more of them fit in the memory of a batch; beyond this many times
+# the batch nothing more was gained.
+LARGEST_CHUNK = 4
 
 
 @dataclasses.dataclass
@@ -44,7 +49,7 @@ class Plan:
     """
 
     def __init__(self, program, value, grid):
-        self.program, self.value = program, value
+        self.program, self.value, self.grid = program, value, grid
         sizes = value.spec.shape[1:-1]
         starts = [_starts(n, *g) for n, g in zip(sizes, grid, strict=True)]
         self.counts = tuple(len(s) for s in starts)
@@ -89,20 +94,29 @@ class Plan:
         return list(values)
 
     def first_reduced(self):
-        """From which row on bfloat16 pays: the first tenth of the work stays in float32.
+        """From which row on bfloat16 pays; what is before it stays in float32.
 
         Rounding grows with the number of layers that it passes through, and the windows of the
         first layers are cheap.
         """
-        total = sum(row.cost * row.share for row in self.rows)
         done = np.cumsum([row.cost * row.share for row in self.rows])
-        return int(np.searchsorted(done, REDUCED_AFTER * total))
+        first = int(np.searchsorted(done, REDUCED_AFTER * done[-1]))
+        whole = [i for i, row in enumerate(self.rows) if row.action is None]
+        if whole and done[whole[0]] <= CHEAP_WINDOWS * done[-1]:
+            return max(first, whole[0])
+        return first
 
     def speedup(self):
         """Counted work of the whole program over the work of the windows."""
         full = sum(row.cost for row in self.rows)
         done = sum(row.cost * row.share for row in self.rows)
         return full / done if done else 1.0
+
+    def positions_at_a_time(self, batch_size):
+        """As many positions as need no more memory than a batch of whole maps."""
+        whole = max((_held(row.step, {}) for row in self.rows), default=1)
+        held = max((_held(row.step, self.windows) for row in self.rows), default=1)
+        return batch_size * max(1, min(LARGEST_CHUNK, int(whole / held)))
 
     def macs(self):
         """Multiply-adds of one position: of the whole program, and of the windows."""
@@ -132,6 +146,12 @@ def plannable(program, value):
 def _starts(size, patch, stride):
     count = -(-(size - patch) // stride) + 1
     return np.minimum(np.arange(count) * stride, size - patch)
+
+
+def _held(step, windows):
+    """Numbers that a step reads and writes, at one position."""
+    return sum(math.prod(v.spec.shape[1:]) * (span.share(windows[v]) if v in windows else 1)
+               for v in (*step.reads, *step.outputs))
 
 
 def _work(step):

@@ -12,7 +12,7 @@ TRUSTED = 0.14
 PROBES = 16
 
 
-def drops(plan, program, values, hidden, score, batch_size, exact=None):
+def drops(plan, program, values, hidden, score, batch_size, exact=None, search=None):
     """The score lost at every position of every image.
 
     Args:
@@ -22,38 +22,66 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None):
         score: `score(outputs, image) -> (B,)`, from the program's outputs and the image index.
         exact: a more exact program to check `program` against, image by image. It takes over,
             with a warning, where the two disagree.
+        search: `search(evaluate)` gives the drops of one image; None: every position is
+            evaluated.
 
     Returns:
         float32 of shape (N, positions): the clean score minus the score.
     """
-    images, count = ops.shape(values[0])[0], int(np.prod(plan.counts))
+    count, chunk = int(np.prod(plan.counts)), plan.positions_at_a_time(batch_size)
+    find = search or (lambda evaluate: evaluate(ops.arange(count)))
 
-    def one(x, image):
-        return ops.take(x, ops.reshape(image, (1,)), axis=0)
+    def one_image(image, wait):
+        inputs = [_one(v, image) for v in values]
+        patch = _one(hidden, image) if hidden.shape[0] != 1 else hidden
 
-    def one_image(image, found):
-        inputs = [one(v, image) for v in values]
-        patch = one(hidden, image) if hidden.shape[0] != 1 else hidden
-        everywhere = ops.arange(count)
+        def by(program):
+            clean = _Image(plan, program, inputs, patch, lambda o: score(o, image))
+            return lambda positions: in_chunks(clean.drops, positions, chunk, wait)
 
-        def run(program, positions):
-            return _Image(plan, program, inputs, patch, lambda o: score(o, image)).drops(
-                positions, batch_size, wait=found[0, 0])
+        fast = by(program)
+        row = find(fast)
+        if exact is None:
+            return row
+        probes = ops.take(ops.argsort(row), _spread(count), axis=0)
+        truth = by(exact)(probes)
+        found = fast(probes) if search else ops.take(row, probes, axis=0)
+        error = ops.sqrt(ops.mean(ops.square(found - truth)))
+        wrong = ops.logical_not(error <= TRUSTED * ops.std(truth))
+        backend.warn_if(wrong, "bfloat16 moved the occlusion map of an image too far; it"
+                               ' was computed again in float32. Use precision="float32".')
+        return ops.cond(wrong, lambda: find(by(exact)), lambda: row)
 
-        row = run(program, everywhere)
-        if exact is not None:
-            probes = ops.take(ops.argsort(row), _spread(count), axis=0)
-            truth = run(exact, probes)
-            error = ops.sqrt(ops.mean(ops.square(ops.take(row, probes, axis=0) - truth)))
-            wrong = ops.logical_not(error <= TRUSTED * ops.std(truth))
-            backend.warn_if(wrong, "bfloat16 moved the occlusion map of an image too far; it"
-                                   ' was computed again in float32. Use precision="float32".')
-            row = ops.cond(wrong, lambda: run(exact, everywhere), lambda: row)
+    return image_by_image(one_image, ops.shape(values[0])[0], count)
+
+
+def image_by_image(one_image, images, count):
+    """`one_image(image, wait)`, float32 (count,), for one image after the other: (images, count).
+
+    `wait` is a number that depends on the image before, for `in_chunks`.
+    """
+    def step(image, found):
+        row = one_image(image, found[0, 0])
         return image + 1, ops.scatter_update(found, ops.reshape(image, (1, 1)), row[None])
 
-    start = ops.convert_to_tensor(0, "int32")
-    found = ops.zeros((images, count), "float32")
-    return ops.while_loop(lambda image, found: image < images, one_image, (start, found))[1]
+    start = ops.convert_to_tensor(0, "int32"), ops.zeros((images, count), "float32")
+    return ops.while_loop(lambda image, found: image < images, step, start)[1]
+
+
+def in_chunks(drops, positions, limit, wait):
+    """`drops(positions)`, int32 (B,) to float32 (B,), of at most `limit` positions at a time."""
+    count = positions.shape[0]
+    size = -(-count // -(-count // limit))  # even chunks: the last one wastes little
+
+    def chunk(start, row):
+        # Each chunk waits for the one before it: TensorFlow would run ten at once.
+        after = ops.cast(row[0] > float("inf"), "int32")
+        place = ops.minimum(start + ops.arange(size) + after, count - 1)
+        found = drops(ops.take(positions, place, axis=0))
+        return start + size, ops.scatter_update(row, place[:, None], found)
+
+    first = (ops.convert_to_tensor(0, "int32"), ops.zeros((count,), "float32") + 0 * wait)
+    return ops.while_loop(lambda start, row: start < count, chunk, first)[1]
 
 
 class _Image:
@@ -66,22 +94,14 @@ class _Image:
         self.base = dict(zip(kept, tensors, strict=True))
         self.clean = score(outputs)
 
-    def drops(self, positions, batch_size, wait):
-        """float32 of shape (K,) for the positions int32 (K,), `batch_size` at a time."""
-        count = positions.shape[0]
-        size = -(-count // -(-count // batch_size))  # even chunks: the last one wastes little
+    def drops(self, positions):
+        """float32 of shape (B,) for the positions int32 (B,), all at once."""
+        windows = Positions(self.plan, self.base, self.patch, positions, positions.shape[0])
+        return self.clean - self.score(windows.outputs(self.program))
 
-        def chunk(start, row):
-            # Each chunk waits for the one before it: TensorFlow would run ten at once.
-            after = ops.cast(row[0] > float("inf"), "int32")
-            place = ops.minimum(start + ops.arange(size) + after, count - 1)
-            windows = Positions(self.plan, self.base, self.patch,
-                                ops.take(positions, place, axis=0), size)
-            lost = self.clean - self.score(windows.outputs(self.program))
-            return start + size, ops.scatter_update(row, place[:, None], lost)
 
-        first = (ops.convert_to_tensor(0, "int32"), ops.zeros((count,), "float32") + 0 * wait)
-        return ops.while_loop(lambda start, row: start < count, chunk, first)[1]
+def _one(x, image):
+    return ops.take(x, ops.reshape(image, (1,)), axis=0)
 
 
 def _spread(count):

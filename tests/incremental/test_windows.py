@@ -265,6 +265,15 @@ def test_an_image_does_not_depend_on_its_neighbours_nor_on_batch_size():
     np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
+def test_more_positions_at_a_time_where_windows_are_small():
+    """Windows of a sixteenth of every map: four batches at a time, and never less than one."""
+    plan = kx.occlusion(functional((32, 32, 1), lambda x: head(layers.Conv2D(8, 1)(x))), 4, 4,
+                        engine="incremental").explainer.plans[0]
+    assert plan.positions_at_a_time(16) == 64
+    plan = kx.occlusion(small_net(), 20, 4, engine="incremental").explainer.plans[0]
+    assert plan.positions_at_a_time(16) == 16
+
+
 def test_it_follows_later_training():
     model, x = small_net(), images()
     explained = kx.occlusion(model, 5, 3, engine="incremental")
@@ -284,9 +293,10 @@ def test_saving(tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch cannot export")
-def test_export(tmp_path):
+@pytest.mark.parametrize("search", ["full", "adaptive"])
+def test_export(tmp_path, search):
     tf = pytest.importorskip("tensorflow")
-    explained = kx.occlusion(small_net(), 5, 3, engine="incremental")
+    explained = kx.occlusion(small_net(), 5, 3, engine="incremental", search=search)
     explained.export(str(tmp_path / "served"), verbose=False)
     served = tf.saved_model.load(str(tmp_path / "served"))
     np.testing.assert_allclose(served.serve(images())["heatmap"], heat(explained, images()),
@@ -350,15 +360,17 @@ def test_bfloat16_keeps_the_order_of_positions(monkeypatch):
     assert np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1] > 0.99
 
 
-def test_bfloat16_that_is_too_coarse_is_found_out(monkeypatch, capfd):
+@pytest.mark.parametrize("search", ["full", "adaptive"])
+def test_bfloat16_that_is_too_coarse_is_found_out(monkeypatch, search):
     monkeypatch.setattr("keras_explain.explainers.occlusion.is_native", lambda: True)
     monkeypatch.setattr("keras_explain.incremental.run.TRUSTED", 1e-9)
     monkeypatch.setattr("keras_explain.incremental.plan.Plan.first_reduced", lambda self: 0)
     model, x = small_net(), images(1)
-    explained = kx.occlusion(model, 5, 3, precision="bfloat16", engine="incremental")
+    options = {"engine": "incremental", "search": search}
+    explained = kx.occlusion(model, 5, 3, precision="bfloat16", **options)
     with pytest.warns(UserWarning, match="bfloat16 moved the occlusion map"):
         got = heat(explained, x)
-    exact = heat(kx.occlusion(model, 5, 3, engine="incremental"), x)
+    exact = heat(kx.occlusion(model, 5, 3, **options), x)
     np.testing.assert_allclose(got, exact, atol=1e-6)
 
 
