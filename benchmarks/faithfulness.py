@@ -28,6 +28,9 @@ from keras_explain.comparing import compare
 from keras_explain.lime import LimeImageExplainer
 
 EMBEDDED = ("astronaut", "camera", "chelsea", "coffee", "coins", "rocket")
+OTHERS = ("cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam", "eigen_cam",
+          "ablation_cam", "score_cam", "saliency", "gradient_x_input", "guided_backprop",
+          "guided_grad_cam")
 PUBLISHED = (("random_patches", "occlusion"), ("occlusion", "grad_cam"), ("occlusion", "lime"),
              ("grad_cam", "rise"), ("lime", "rise"))
 
@@ -58,9 +61,9 @@ def methods_of(model, options):
         "grad_cam": kx.grad_cam,
         "lime": Lime(model, options.samples),
         "rise": functools.partial(kx.rise, masks=options.samples),
-        "saliency": kx.saliency,
         "integrated_gradients": functools.partial(kx.integrated_gradients, steps=16),
-        "guided_backprop": kx.guided_backprop,
+        "smooth_grad": functools.partial(kx.smooth_grad, samples=16),
+        **{name: getattr(kx, name) for name in OTHERS},
     }
 
 
@@ -160,7 +163,7 @@ def main():
         registry_metric("average_drop"), registry_metric("sparseness"),
     ]
     print(f"{len(x)} photographs: {', '.join(names)}", flush=True)
-    table = compare(model, x, methods_of(model, options), chosen, verbose=0)
+    table = compare(model, x, methods_of(model, options), chosen)
     os.makedirs(options.out, exist_ok=True)
     np.savez(os.path.join(options.out, "scores.npz"),
              **{f"{m}.{k}": v for m, by in table.scores.items() for k, v in by.items()})

@@ -27,10 +27,8 @@ def batches(data, labels=None, batch_size=128):
     """
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], str):
         data = np.array(data, dtype=object)
-    if _gives_batches(data):
-        source = (data[i] for i in range(len(data))) if isinstance(
-            data, keras.utils.PyDataset) else data
-        yield from map(_pair, source)
+    if gives_batches(data):
+        yield from map(_pair, each_batch(data))
         return
     if isinstance(data, tuple) and len(data) in (2, 3) and labels is None:
         data, labels = data[:2]
@@ -67,12 +65,20 @@ def class_indices(labels):
     return labels.reshape(-1).astype("int64")
 
 
-def _gives_batches(data):
+def gives_batches(data):
+    """Whether `data` is a source of batches, rather than arrays."""
     if isinstance(data, keras.utils.PyDataset):
         return True
     return hasattr(data, "__iter__") and not (
         hasattr(data, "shape") or isinstance(data, (list, tuple, dict))
     )
+
+
+def each_batch(source):
+    """The batches of a source, one epoch of them; a `PyDataset` alone would go on for ever."""
+    if isinstance(source, keras.utils.PyDataset):
+        return (source[i] for i in range(len(source)))
+    return iter(source)
 
 
 def _pair(batch):

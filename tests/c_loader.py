@@ -12,10 +12,11 @@ import importlib.util
 import os
 import sys
 
+import ml_dtypes
 import numpy as np
 
 TYPES = {1: np.float32, 2: np.float64, 3: np.int32, 4: np.uint8, 7: np.bytes_, 9: np.int64,
-         10: np.bool_, 19: np.float16}
+         10: np.bool_, 14: ml_dtypes.bfloat16, 19: np.float16}
 STRING = 24  # bytes of a TF_TString
 
 

@@ -81,7 +81,8 @@ def ask_all(matrix, kind, explained, path, batches=(3,)):
         matrix.ask(path, "serving_default", given, plain(kind.model(inputs, training=False)),
                    atol if half else 1e-6)
         answer = flat(explained(inputs))
-        scale = max(1.0, *(np.abs(v).max() for k, v in answer.items() if k.startswith("heatmap")))
+        scale = max(1.0, *(float(np.abs(v).max()) for k, v in answer.items()
+                           if k.startswith("heatmap")))
         matrix.ask(path, "explain", given, answer, atol * scale)
         if not callable(explained.explainer.target):
             top = explained.explainer.variant(target=None).explained_model()

@@ -4,9 +4,10 @@ import contextlib
 import random
 import sys
 
-import keras
 import numpy as np
 from keras import tree
+
+from keras_explain.batches import each_batch, gives_batches, to_numpy
 
 
 def first_examples(data, labels=None, count=8):
@@ -33,7 +34,7 @@ def first_examples(data, labels=None, count=8):
 
 def first_rows(data, labels=None, count=8):
     """As `first_examples`, with the labels as the model trains on them."""
-    if _gives_batches(data):
+    if gives_batches(data):
         with _same_random_numbers():
             inputs, found = _first_batches(data, count)
     elif isinstance(data, tuple) and len(data) in (2, 3) and labels is None:
@@ -41,7 +42,7 @@ def first_rows(data, labels=None, count=8):
     else:
         inputs, found = data, None
     labels = found if labels is None else labels
-    inputs = tree.map_structure(lambda x: _array(x)[:count], _texts_as_array(inputs))
+    inputs = tree.map_structure(lambda x: to_numpy(x)[:count], _texts_as_array(inputs))
     sizes = {len(x) for x in tree.flatten(inputs)}
     if sizes in ({0}, set()) or len(sizes) > 1:
         raise ValueError(
@@ -51,8 +52,8 @@ def first_rows(data, labels=None, count=8):
     if labels is None:
         return inputs, None
     if tree.is_nested(labels) and not _is_flat(labels):
-        return inputs, tree.map_structure(lambda y: _array(y)[:count], labels)
-    labels = _array(labels)[:count]
+        return inputs, tree.map_structure(lambda y: to_numpy(y)[:count], labels)
+    labels = to_numpy(labels)[:count]
     if len(labels) != sizes.pop():
         raise ValueError(
             f"Expected one label for each example, received {len(labels)} labels."
@@ -76,40 +77,22 @@ def _same_random_numbers():
             torch.set_rng_state(torch_state)
 
 
-def _gives_batches(data):
-    if isinstance(data, keras.utils.PyDataset):
-        return True
-    return hasattr(data, "__iter__") and not (
-        hasattr(data, "shape") or isinstance(data, (list, tuple, dict))
-    )
-
-
 def _first_batches(data, count):
     batches, taken = [], 0
-    source = (data[i] for i in range(len(data))) if isinstance(
-        data, keras.utils.PyDataset) else iter(data)
-    for batch in source:
+    for batch in each_batch(data):
         pair = batch if isinstance(batch, (tuple, list)) and len(batch) > 1 else (batch, None)
         batches.append(pair[:2])
-        taken += len(_array(tree.flatten(pair[0])[0]))
+        taken += len(to_numpy(tree.flatten(pair[0])[0]))
         if taken >= count:
             break
     if not batches:
         return np.zeros((0,)), None
-    inputs = tree.map_structure(lambda *x: np.concatenate([_array(a) for a in x]),
+    inputs = tree.map_structure(lambda *x: np.concatenate([to_numpy(a) for a in x]),
                                 *[x for x, _ in batches])
     if batches[0][1] is None:
         return inputs, None
-    return inputs, tree.map_structure(lambda *y: np.concatenate([_array(a) for a in y]),
+    return inputs, tree.map_structure(lambda *y: np.concatenate([to_numpy(a) for a in y]),
                                       *[y for _, y in batches])
-
-
-def _array(x):
-    if isinstance(x, np.ndarray):
-        return x
-    if isinstance(x, (list, tuple)):
-        return np.asarray(x)
-    return x.numpy() if hasattr(x, "numpy") else keras.ops.convert_to_numpy(x)
 
 
 def _is_flat(labels):
