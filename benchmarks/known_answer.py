@@ -24,6 +24,7 @@ from keras import layers
 import keras_explain as kx
 from keras_explain import metrics
 from keras_explain.comparing import compare
+from keras_explain.lime import LimeImageExplainer
 
 SIZE, PATCH, CLASSES = 48, 10, 4
 
@@ -103,23 +104,37 @@ def trained(seed=0):
     return model
 
 
-def methods():
+class Lime:
+    """LIME on cells of 6 x 6 pixels, as `compare` calls it."""
+
+    def __init__(self, model):
+        self.explainer = LimeImageExplainer(model, segments="grid")
+
+    def explain(self, image, **options):
+        return self.explainer.explain(image, num_samples=1024, **options)
+
+
+def methods(model):
     small = {"patch_size": 8, "stride": 4}
-    found = {
+    return {
         "occlusion": functools.partial(kx.occlusion, **small),
         "rise": functools.partial(kx.rise, masks=1024, grid=8),
         "grad_cam": kx.grad_cam,
         "grad_cam_plus_plus": kx.grad_cam_plus_plus,
         "hires_cam": kx.hires_cam,
         "layer_cam": kx.layer_cam,
+        "xgrad_cam": kx.xgrad_cam,
+        "ablation_cam": kx.ablation_cam,
         "eigen_cam": kx.eigen_cam,
         "score_cam": kx.score_cam,
         "saliency": kx.saliency,
         "gradient_x_input": kx.gradient_x_input,
         "smooth_grad": kx.smooth_grad,
         "integrated_gradients": functools.partial(kx.integrated_gradients, steps=32),
+        "guided_backprop": kx.guided_backprop,
+        "guided_grad_cam": kx.guided_grad_cam,
+        "lime": Lime(model),
     }
-    return found
 
 
 def localisation(model, x, y, causes, decoys, chosen=None):
@@ -127,7 +142,7 @@ def localisation(model, x, y, causes, decoys, chosen=None):
     inside = metrics.METRICS["energy_pointing_game"]
     decoy = metrics.Metric("energy_in_decoy", lambda maps: metrics.energy_pointing_game(
         maps, decoys), "lower", "maps", "0")
-    return compare(model, x, chosen or methods(), [inside, "pointing_game", decoy], target=y,
+    return compare(model, x, chosen or methods(model), [inside, "pointing_game", decoy], target=y,
                    regions=causes, verbose=0)
 
 

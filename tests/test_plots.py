@@ -60,6 +60,19 @@ def test_color_bars_are_in_raw_units(photo):
     assert labels == [["0", "0.0032"], ["0", "123"], ["0 everywhere"]]
 
 
+def test_a_few_outliers_do_not_make_a_map_look_blank(photo):
+    heatmap = np.zeros((24, 40))
+    heatmap[:12] = 1
+    heatmap[0, :3] = 1000
+    signed = heatmap * np.where(np.arange(40) % 2, 1, -1)
+    figure = plots.comparison(photo, {"outliers": heatmap, "signed": signed, "none": heatmap > 0})
+    labels = [[label.get_text() for label in bar.get_xticklabels()] for bar in color_bars(figure)]
+    assert labels == [["0", "≥ 1"], ["≤ -1", "0", "≥ 1"], ["0", "1"]]
+    colored = pictures(figure)["outliers"].images[0].get_array()
+    plain = pictures(figure)["none"].images[0].get_array()
+    np.testing.assert_array_equal(colored[1:], plain[1:])
+
+
 def test_signed_maps_have_a_diverging_bar(photo):
     figure = plots.comparison(photo, {"signed": [[-4e-9, 1e-9]]})
     (bar,) = color_bars(figure)

@@ -2,6 +2,7 @@
 
 - `compiled(fn, variables)`: `fn` as one function of the backend, for host-side loops;
 - `converter(layer)`: what makes functions exportable; None where nothing does;
+- `exporting()`: a scope for Keras's own export, which gives options for it;
 - `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
 - `no_gradient()`: a scope in which nothing is recorded;
 - `same_random_state()`: a scope that leaves the global random state as it found it;
@@ -27,6 +28,7 @@ else:
 
 compiled = chosen.compiled
 converter = chosen.converter
+exporting = chosen.exporting
 is_concrete = chosen.is_concrete
 no_gradient = chosen.no_gradient
 require = chosen.require

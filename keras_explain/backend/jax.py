@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+_exports = []  # those under way
+
 
 def vjp(fn, xs, variables=()):
     """`fn(xs) -> (y, aux)`. Gives y, aux and `pull(dy)`, the gradients of <y, dy> by `xs`.
@@ -58,15 +60,28 @@ def converter(layer):
     archive.track(layer)
 
     def convert(fn, name, specs):
-        # Gradients of a heatmap: nobody asks.
-        return archive.add_endpoint(name, fn, input_signature=specs,
-                                    jax2tf_kwargs={"with_gradient": False})
+        with exporting() as options:
+            return archive.add_endpoint(name, fn, input_signature=specs, **options)
 
     return convert, []
 
 
+@contextlib.contextmanager
+def exporting():
+    """While TensorFlow operations are made. Gives Keras's options for it."""
+    _exports.append(True)
+    try:  # gradients of a heatmap: nobody asks
+        yield {"jax2tf_kwargs": {"with_gradient": False}}
+    finally:
+        _exports.pop()
+
+
 def warn_if(condition, message):
-    """A warning where `condition` is true, from inside of compiled code too."""
+    """A warning where `condition` is true, from inside of compiled code too; not of exports,
+    which run where there is no Python."""
+    if _exports:
+        return
+
     def warn(wrong):
         if wrong:
             warnings.warn(message, stacklevel=2)

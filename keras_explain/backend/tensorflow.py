@@ -51,6 +51,11 @@ def converter(layer):
     return lambda fn, name, specs: fn, [part for part in parts if isinstance(part, table)]
 
 
+def exporting():
+    """Nothing to set for Keras's own export."""
+    return contextlib.nullcontext({})
+
+
 def warn_if(condition, message):
     """A warning where `condition` is true; a line on stderr from inside of a graph."""
     if is_concrete(condition):

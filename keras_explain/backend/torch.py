@@ -1,5 +1,6 @@
 """PyTorch: gradients by autograd, inside `predict`'s inference mode too."""
 
+import contextlib
 import warnings
 
 import keras
@@ -52,6 +53,11 @@ def require(condition, message, x):
 
 def _detached(values):
     return tree.map_structure(lambda t: t.detach(), values)
+
+
+def exporting():
+    """Nothing to set for Keras's own export."""
+    return contextlib.nullcontext({})
 
 
 def warn_if(condition, message):

@@ -31,6 +31,12 @@ class ExplainedModel(keras.Model):
     def predict_on_batch(self, x):
         return self._watched(super().predict_on_batch, x)
 
+    def export(self, filepath, format="tf_saved_model", **options):
+        if format != "tf_saved_model":
+            return super().export(filepath, format, **options)
+        with backend.exporting() as needed:
+            return super().export(filepath, format, **{**needed, **options})
+
     def __call__(self, inputs, *args, **kwargs):
         return self._watched(lambda x: super(ExplainedModel, self).__call__(x, *args, **kwargs),
                              inputs)

@@ -80,7 +80,7 @@ def _most_varied(maps, count):
     if count is None or count >= maps.shape[1]:
         return maps
     space = tuple(range(2, len(maps.shape)))
-    _, best = ops.top_k(ops.var(maps, axis=space), count)
+    best = ops.argsort(-ops.var(maps, axis=space), axis=-1)[:, :count]
     best = ops.reshape(best, (-1, count, *[1] * len(space)))
     return ops.take_along_axis(maps, best, axis=1)
 

@@ -80,7 +80,7 @@ class Search:
             if size == 0:
                 continue
             worth = ops.where(rest > 0, _worth(drops, counts, last=i == ROUNDS - 1), -1.0)
-            chosen = ops.cast(ops.top_k(worth, size)[1], "int32")
+            chosen = ops.cast(ops.argsort(-worth)[:size], "int32")  # exports lack JAX's top_k
             found = evaluate(chosen)
             drops = ops.scatter_update(drops, chosen[:, None], found)
             rest = ops.scatter_update(rest, chosen[:, None], ops.zeros_like(found))
@@ -104,7 +104,7 @@ def _worth(drops, counts, last):
     """
     grid = ops.reshape(drops, (1, *counts, 1))
     high, low = (ops.max_pool(x, 3, 1, "same", "channels_last") for x in (grid, -grid))
-    limit = ops.top_k(drops, max(1, round(HOTTEST * int(np.prod(counts)))))[0][-1]
+    limit = ops.sort(drops)[-max(1, round(HOTTEST * int(np.prod(counts))))]
     spread = ops.reshape(high + low, (-1,))
     worth = ops.divide_no_nan(spread, ops.abs(drops - limit) + 1e-3 * ops.max(spread))
     # At most 1000 by construction.

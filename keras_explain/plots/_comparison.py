@@ -19,6 +19,7 @@ _NAME = 0.3
 _BELOW = 0.55  # the colour bar and its numbers
 
 _COLUMNS = 4
+_COMMON = 0.995  # share of the pixels that colours tell apart at least
 _MOST_PREDICTIONS = 5
 _INK, _QUIET, _TRACK, _BAR = "#1f1f1f", "#5f6368", "#e8eaed", "#3b6ea5"
 
@@ -28,7 +29,9 @@ def comparison(image, heatmaps, predictions=None, alpha=0.5, unpreprocess=None, 
 
     Each heatmap has its own colour bar in its own raw unit, since the methods' units differ: an
     occlusion map is a drop of the score, a saliency map a gradient. Compare shapes across panels,
-    never brightness. Signed maps have a diverging bar with zero in its middle.
+    never brightness. Signed maps have a diverging bar with zero in its middle. Where a few pixels
+    outshine all others, colours end at the value that 0.5 % of the pixels pass, and the bar says
+    "≥".
 
     Args:
         image: One image, as for `keras_explain.images.to_uint8`.
@@ -186,13 +189,27 @@ def _name_cell(axes, name):
 
 def _draw_overlay(axes, pixels, heatmap, name, alpha):
     signed = images.is_signed(heatmap)
-    _draw_picture(axes, images.overlay(pixels, heatmap, alpha, signed=signed), name)
+    low, high, clipped = _limits(heatmap, signed)
+    colors = images.overlay(pixels, heatmap, alpha, signed=signed, limits=(low, high))
+    _draw_picture(axes, colors, name)
     left, top, width, height = _place_in_inches(axes)
     place = _box(axes.figure, left, top + height + 0.08, max(width, 1.4), 0.1)
-    _draw_color_bar(axes.figure.add_axes(place), *images.color_limits(heatmap, signed), signed)
+    _draw_color_bar(axes.figure.add_axes(place), low, high, signed, clipped)
 
 
-def _draw_color_bar(axes, low, high, signed):
+def _limits(heatmap, signed):
+    """Lowest and highest value of the colours, and whether the map passes them.
+
+    A few single pixels of a gradient would else take all colours, and the map look blank.
+    """
+    low, high = images.color_limits(heatmap, signed)
+    common = float(np.quantile(np.abs(heatmap).astype("float64"), _COMMON))
+    if not 0 < common < 0.5 * max(-low, high):
+        return low, high, False
+    return max(low, -common), min(high, common), True
+
+
+def _draw_color_bar(axes, low, high, signed, clipped):
     colors = ListedColormap(images.color_table(signed=signed) / 255)
     empty = low == high
     scale = Normalize(-1.0 if signed else 0.0, 1.0) if empty else Normalize(low, high)
@@ -201,6 +218,10 @@ def _draw_color_bar(axes, low, high, signed):
     )
     ticks = [0.0] if empty else sorted({low, 0.0, high})
     labels = ["0 everywhere"] if empty else [_short_number(tick) for tick in ticks]
+    if clipped:
+        labels[-1] = f"≥ {labels[-1]}"
+        if low < 0:
+            labels[0] = f"≤ {labels[0]}"
     bar.set_ticks(ticks, labels=labels, fontsize=8, color=_QUIET)
     bar.ax.tick_params(length=2, pad=2, color=_QUIET)
     bar.outline.set_visible(False)
