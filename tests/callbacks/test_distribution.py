@@ -50,6 +50,31 @@ assert strategy.num_replicas_in_sync == 2
 check(made, sys.argv[1])
 """
 
+PREDICT = """
+import sys
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras, numpy as np
+import keras_explain as kx
+
+def model():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([
+        keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax")])
+
+x = np.random.default_rng(0).random((8, 8, 8, 1), "float32")
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+for build in (kx.grad_cam, kx.saliency, kx.integrated_gradients, kx.rise, kx.occlusion):
+    want = build(model()).predict(x, verbose=0)["heatmap"]
+    with strategy.scope():
+        explained = build(model())
+    found = explained.predict(x, batch_size=4, verbose=0)["heatmap"]
+    assert np.ptp(want) > 0
+    np.testing.assert_allclose(found, want, atol=1e-6)
+"""
+
 DATA_PARALLEL = TRAIN + """
 import jax
 assert len(jax.devices()) == 2
@@ -67,6 +92,10 @@ def run(program, folder, **environment):
 
 def test_mirrored_strategy(tmp_path):
     run(MIRRORED, tmp_path, KERAS_BACKEND="tensorflow")
+
+
+def test_predict_under_a_mirrored_strategy(tmp_path):
+    run(PREDICT, tmp_path, KERAS_BACKEND="tensorflow")
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="JAX is not installed")
