@@ -1,7 +1,11 @@
 """TensorBoard with our dashboard, and a headless Chromium."""
 
+import atexit
 import os
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -12,20 +16,34 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
              "--disable-background-networking", "--disable-component-update"]
 
 
+SERVER = """
+import sys, threading
+from tensorboard import default, program
+from keras_explain.tensorboard.plugin import Loader
+board = program.TensorBoard(plugins=[*default.get_static_plugins(), Loader])
+board.configure(["tensorboard", "--logdir", sys.argv[1], "--port", "0", "--load_fast", sys.argv[2],
+                 "--reload_interval", "1"])
+print(board.launch(), flush=True)
+threading.Event().wait()
+"""
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs Chromium and playwright")
 
 
 def launch(logdir, fast="false"):
-    """Start TensorBoard on a free port in this process; returns its address."""
-    from tensorboard import default, program
+    """Start TensorBoard on a free port; returns its address.
 
-    from keras_explain.tensorboard.plugin import Loader
-
-    board = program.TensorBoard(plugins=[*default.get_static_plugins(), Loader])
-    board.configure(["tensorboard", "--logdir", str(logdir), "--port", "0", "--load_fast", fast,
-                     "--reload_interval", "1"])
-    return board.launch()
+    It has a process of its own: its threads abort an interpreter that ends under them.
+    """
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(logdir), fast], text=True,
+                              stdout=subprocess.PIPE, cwd=pathlib.Path(__file__).parents[2])
+    atexit.register(server.kill)
+    for line in server.stdout:
+        if line.startswith("http"):
+            return line.strip()
+    raise AssertionError("TensorBoard has not started")
 
 
 @pytest.fixture(scope="session")
