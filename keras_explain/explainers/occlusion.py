@@ -20,7 +20,7 @@ from keras_explain.incremental.executor import bind, folded
 from keras_explain.incremental.plan import Plan, plannable
 from keras_explain.incremental.precision import is_native, reduced
 from keras_explain.incremental.report import report
-from keras_explain.incremental.run import drops, image_by_image, in_chunks
+from keras_explain.incremental.run import by_chunks, drops, image_by_image
 
 ENGINES = ("auto", "incremental", "full")
 PRECISIONS = ("float32", "bfloat16")
@@ -169,7 +169,9 @@ class Occlusion(Explainer):
 
         exact = None
         if self._reduces():
-            exact, program = program, reduced(self.folded, plan.rows, plan.first_reduced())
+            rows = plan.rows[plan.first_reduced():]
+            exact = program
+            program = reduced(self.folded, [(row.step, row.macs) for row in rows])
         search = None
         if self.search == "adaptive":
             search = Search.of(plan.counts, plan.grid)
@@ -211,7 +213,7 @@ class Occlusion(Explainer):
             return ops.reshape(found, (-1, *counts))
         search, total = Search.of(counts, grid), math.prod(counts)
         found = image_by_image(
-            lambda image, wait: search(lambda positions: in_chunks(
+            lambda image, wait: search(lambda positions: by_chunks(
                 lambda p: score(image * total + p), positions, self.batch_size, wait)),
             images, total)
         return ops.reshape(found, (-1, *counts))

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_explain.chunks import in_chunks
+
 
 def count(size, patch, stride):
     """Number of positions along an axis: the last one ends at the border."""
@@ -53,20 +55,7 @@ def for_all_pairs(score, images, counts, batch_size):
     if isinstance(positions, int):  # even chunks, so that the last one wastes little
         chunks = -(-positions // batch_size)
         batch_size = -(-positions // chunks)
-    total = images * positions
-
-    def step(start, scores):
-        # One chunk waits for the one before it: TensorFlow would run ten at once.
-        wait = ops.cast(scores[0] > float("inf"), "int32")
-        pairs = ops.minimum(start + ops.arange(batch_size) + wait, total - 1)
-        return start + batch_size, ops.scatter_update(scores, pairs[:, None], score(pairs))
-
-    _, scores = ops.while_loop(
-        lambda start, scores: start < total,
-        step,
-        (ops.convert_to_tensor(0, "int32"), ops.zeros((total,), "float32")),
-    )
-    return scores
+    return in_chunks(score, images * positions, batch_size)
 
 
 def rounding(raw, scores):

@@ -32,15 +32,15 @@ def is_native():
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def reduced(program, rows, start):
-    """The program with the weights of `rows[start:]` in bfloat16; maps follow, scores do not.
+def reduced(program, work):
+    """The program with the weights of some steps in bfloat16; maps follow, scores do not.
 
     Args:
         program: unbound folded Program.
-        rows: of its Plan.
-        start: the first row to reduce.
+        work: pairs of a step to reduce and its multiply-adds; few of them are not worth it
+            where no map is made.
     """
-    low = {row.step.outputs[0] for row in rows[start:] if _is_worth(row)}
+    low = {step.outputs[0] for step, macs in work if _is_worth(step, macs)}
     after = set()
     for step in program.steps:
         if step.outputs[0] in low or after.intersection(step.reads):
@@ -81,11 +81,11 @@ class _Float:
         return self.fn(*args, **kwargs)
 
 
-def _is_worth(row):
-    fn, spec = row.step.fn, row.step.outputs[0].spec
+def _is_worth(step, macs):
+    fn, spec = step.fn, step.outputs[0].spec
     if not isinstance(fn, Affine) or fn.dtype != "float32":
         return False
-    return len(spec.shape) > 2 or row.macs > LARGE_DENSE
+    return len(spec.shape) > 2 or macs > LARGE_DENSE
 
 
 def _float32(x):

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain import backend
+from keras_explain.chunks import in_chunks
 from keras_explain.incremental.positions import Positions
 
 # bfloat16 is trusted up to this error, as a share of the drops' standard deviation. It stands
@@ -37,7 +38,7 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
 
         def by(program):
             clean = _Image(plan, program, inputs, patch, lambda o: score(o, image))
-            return lambda positions: in_chunks(clean.drops, positions, chunk, wait)
+            return lambda positions: by_chunks(clean.drops, positions, chunk, wait)
 
         fast = by(program)
         row = find(fast)
@@ -58,7 +59,7 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
 def image_by_image(one_image, images, count):
     """`one_image(image, wait)`, float32 (count,), for one image after the other: (images, count).
 
-    `wait` is a number that depends on the image before, for `in_chunks`.
+    `wait` is a number that depends on the image before, for `by_chunks`.
     """
     def step(image, found):
         row = one_image(image, found[0, 0])
@@ -68,20 +69,11 @@ def image_by_image(one_image, images, count):
     return ops.while_loop(lambda image, found: image < images, step, start)[1]
 
 
-def in_chunks(drops, positions, limit, wait):
+def by_chunks(drops, positions, limit, wait):
     """`drops(positions)`, int32 (B,) to float32 (B,), of at most `limit` positions at a time."""
     count = positions.shape[0]
     size = -(-count // -(-count // limit))  # even chunks: the last one wastes little
-
-    def chunk(start, row):
-        # Each chunk waits for the one before it: TensorFlow would run ten at once.
-        after = ops.cast(row[0] > float("inf"), "int32")
-        place = ops.minimum(start + ops.arange(size) + after, count - 1)
-        found = drops(ops.take(positions, place, axis=0))
-        return start + size, ops.scatter_update(row, place[:, None], found)
-
-    first = (ops.convert_to_tensor(0, "int32"), ops.zeros((count,), "float32") + 0 * wait)
-    return ops.while_loop(lambda start, row: start < count, chunk, first)[1]
+    return in_chunks(lambda p: drops(ops.take(positions, p, axis=0)), count, size, wait)
 
 
 class _Image:

@@ -1,16 +1,9 @@
 """A Keras model made cheap to run on many perturbed inputs."""
 
-from typing import NamedTuple
-
 from keras import ops, tree
 
 from keras_explain.incremental.executor import Affine, bind, folded
 from keras_explain.incremental.precision import reduced
-
-
-class _Row(NamedTuple):
-    step: object
-    macs: float = 0.0  # dense layers after the maps are small: they stay in float32
 
 
 def fast_executor(model, program, precision="float32"):
@@ -32,13 +25,14 @@ def fast_executor(model, program, precision="float32"):
     gains = _has_norms if is_full else _makes_maps
     if not any(map(gains, linear)):
         return None
-    rows = [_Row(step) for step in program.steps]
+    # Dense layers after the maps are small: they stay in float32.
+    work = [(step, 0) for step in program.steps]
 
     def run(batch):
         leaves = tree.flatten(batch)
         if len(leaves) != 1 or len(leaves[0].shape) != len(spec.shape):
             return model(batch, training=False)
-        bound = bind(program) if is_full else reduced(program, rows, 0)
+        bound = bind(program) if is_full else reduced(program, work)
         return bound([ops.cast(leaves[0], spec.dtype)])
 
     return run

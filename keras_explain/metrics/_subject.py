@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_explain.chunks import in_chunks
 from keras_explain.explainers.base import Explainer, heatmap_axes, take_rows
 from keras_explain.incremental.executor import bind, folded
 
@@ -81,20 +82,7 @@ def for_all(score, total, batch_size):
         float32 of shape (total,).
     """
     chunks = -(-total // batch_size)
-    size = -(-total // chunks)
-
-    def step(start, scores):
-        # One chunk waits for the one before it: TensorFlow would run ten at once.
-        wait = ops.cast(scores[0] > float("inf"), "int32")
-        pairs = ops.minimum(start + ops.arange(size, dtype="int32") + wait, total - 1)
-        return start + size, ops.scatter_update(scores, pairs[:, None], score(pairs))
-
-    _, scores = ops.while_loop(
-        lambda start, scores: start < total,
-        step,
-        (ops.convert_to_tensor(0, "int32"), ops.zeros((total,), "float32")),
-    )
-    return scores
+    return in_chunks(score, total, -(-total // chunks))
 
 
 def asked(subject, plan, shapes, heatmap_shape, batch_size):
