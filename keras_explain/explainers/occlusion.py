@@ -26,7 +26,7 @@ ENGINES = ("auto", "incremental", "full")
 PRECISIONS = ("float32", "bfloat16")
 SEARCHES = ("full", "adaptive")
 # Below this factor of counted work, windows are not worth their overhead.
-WORTHWHILE = 1.1
+WORTHWHILE = 1.05
 
 
 @keras.saving.register_keras_serializable("keras_explain")

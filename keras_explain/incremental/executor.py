@@ -17,10 +17,12 @@ float32, quantised layers and models with masks stay as they are.
 """
 
 import copy
+import dataclasses
 
 import keras
 from keras import ops
 
+from keras_explain.incremental.span import same_padding
 from keras_explain.program import Program
 from keras_explain.steps import Step, Value
 
@@ -32,6 +34,7 @@ _CONVOLUTIONS = {
     keras.layers.Conv3DTranspose: "transpose",
     keras.layers.Dense: "dense", keras.layers.BatchNormalization: "norm",
 }
+_GLOBAL_AVERAGES = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAveragePooling3D)
 
 
 def folded(program):
@@ -52,9 +55,11 @@ def folded(program):
             if alone and _absorbs(before.fn, new.fn, len(new.outputs[0].spec.shape)):
                 new = Step(before.fn.followed_by(new.fn), before.args, {}, new.outputs, before.path)
                 steps.remove(before)
+            elif alone and _pads_as_same(before, new.fn):
+                new = Step(new.fn.padded_same(), before.args, {}, new.outputs, new.path)
+                steps.remove(before)
             steps.append(new)
-            if isinstance(new.fn, Affine):
-                maker[new.outputs[0]] = new
+            maker.update(dict.fromkeys(new.outputs, new))
     return Program(program.inputs, steps, program.outputs, program.calls)
 
 
@@ -100,6 +105,12 @@ class Affine:
         twin.norms = (*self.norms, norm.layer)
         return twin
 
+    def padded_same(self):
+        """This layer with padding="same"."""
+        twin = copy.copy(self)
+        twin.padding = "same"
+        return twin
+
     def bind(self, dtype=None):
         """A copy that holds its constants as tensors of the current graph."""
         twin = copy.copy(self)
@@ -140,9 +151,10 @@ class Affine:
         else:
             x = self._convolve(x, kernel, padding)
         if bias is not None:
-            shape = [1] * len(x.shape)
-            shape[1 if self.data_format == "channels_first" else -1] = -1
-            x = x + ops.reshape(bias, shape)
+            shape = [-1]
+            if self.data_format == "channels_first":
+                shape = [1, -1] + [1] * (len(x.shape) - 2)
+            x = ops.add(x, ops.reshape(bias, shape))  # TensorFlow fuses it, unlike `x + bias`
         return x if self.activation is None else self.activation(x)
 
     def _convolve(self, x, kernel, padding):
@@ -159,9 +171,24 @@ class Affine:
         return run(x, kernel, strides=self.strides, padding=padding, **options)
 
 
+class GlobalAveragePooling:
+    """The layer, axis by axis: on TensorFlow up to twice as fast as all axes at once."""
+
+    def __init__(self, layer):
+        self.name, self.keepdims = layer.name, layer.keepdims
+
+    def __call__(self, x):
+        for axis in range(len(x.shape) - 2, 0, -1):
+            x = ops.mean(x, axis=axis, keepdims=self.keepdims)
+        return x
+
+
 def _lowered(step):
     """The step as Affine steps, or as it is."""
     layer = step.fn
+    if type(layer) in _GLOBAL_AVERAGES and layer.data_format == "channels_last" and (
+            _is_plain(layer)):
+        return [dataclasses.replace(step, fn=GlobalAveragePooling(layer))]
     kind = _CONVOLUTIONS.get(type(layer))
     if kind is None or len(step.args) != 1 or not _is_plain(layer):
         return [step]
@@ -186,11 +213,28 @@ def _lowered(step):
 
 def _absorbs(fn, norm, rank):
     """Whether the normalisation `norm` can be merged into the linear layer `fn`."""
-    if not isinstance(norm, Affine) or norm.kind != "norm" or fn.activation is not None:
+    if not isinstance(norm, Affine) or norm.kind != "norm":
+        return False
+    if not isinstance(fn, Affine) or fn.activation is not None:
         return False
     if fn.kind == "norm" or fn.dtype != norm.dtype:
         return False
     return norm.layer.axis % rank == (1 if fn.data_format == "channels_first" else rank - 1)
+
+
+def _pads_as_same(step, fn):
+    """Whether the step pads as the convolution `fn` with padding="same" would."""
+    kinds = keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D
+    if type(step.fn) not in kinds or not isinstance(fn, Affine) or fn.padding != "valid":
+        return False
+    if fn.kind not in ("conv", "depthwise") or fn.data_format != "channels_last":
+        return False
+    sizes, kernel = step.reads[0].spec.shape[1:-1], fn.kernel_shape
+    pads = [step.fn.padding] if len(sizes) == 1 else step.fn.padding
+    axes = zip(sizes, pads, kernel[:-2], fn.strides, fn.dilation, strict=True)
+    return step.fn.data_format == "channels_last" and all(
+        size is not None and tuple(pad) == same_padding(size, k, stride, dilation)
+        for size, pad, k, stride, dilation in axes)
 
 
 def _is_plain(layer):

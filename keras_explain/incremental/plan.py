@@ -16,7 +16,7 @@ LARGEST_WINDOW = 0.75
 TRAFFIC = 8
 # What stays in float32 when the rest runs in bfloat16: this part of the work, or all windows
 # where they are not more than that part.
-REDUCED_AFTER = 0.1
+REDUCED_AFTER = 0.05
 CHEAP_WINDOWS = 1 / 3
 # Windows are small, so that more of them fit in the memory of a batch; beyond this many times
 # the batch nothing more was gained.

@@ -81,6 +81,13 @@ class Region:
         return self.start[:, None] + np.arange(self.size)
 
 
+def same_padding(size, kernel, stride, dilation):
+    """Rows before and after a map of `size` rows with padding="same"."""
+    reach = (kernel - 1) * dilation + 1
+    total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+    return total // 2, total - total // 2
+
+
 def union(spans):
     """The span that holds all of `spans`, which lie on the same axis."""
     first = spans[0]

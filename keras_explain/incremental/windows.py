@@ -20,6 +20,7 @@ _POINTWISE = {
     "_Cast", "_KeepMask", "_SetMask", "Activation", "ReLU", "LeakyReLU", "ELU", "Identity",
     "Rescaling", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
     "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "RandomFlip",
+    "LayerScale", "StochasticDepth",  # of keras.applications' ConvNeXt
     "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
     "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Average", "Maximum", "Minimum",
     "Power", "Absolute", "Abs", "Negative", "Exp", "Log", "Log1p", "Sqrt", "Rsqrt", "Square",
@@ -150,18 +151,17 @@ def _slide(step, windows, kernel, strides, dilation, padding):
     value = step.reads[0]
     spans, extents = windows[value], step.outputs[0].spec.shape[1:-1]
     found = [
-        s.through(k, stride, d, _before(padding, k, stride, d, s.extent, extent), extent)
+        s.through(k, stride, d, _before(padding, k, stride, d, s.extent), extent)
         for s, k, stride, d, extent in zip(spans, kernel, strides, dilation, extents, strict=True)
     ]
     return tuple(f[0] for f in found), tuple(f[1] for f in found)
 
 
-def _before(padding, kernel, stride, dilation, extent, after):
+def _before(padding, kernel, stride, dilation, extent):
     """Rows of padding above the map."""
-    reach = (kernel - 1) * dilation + 1
     if padding == "causal":
-        return reach - 1
-    return max((after - 1) * stride + reach - extent, 0) // 2 if padding == "same" else 0
+        return (kernel - 1) * dilation
+    return span.same_padding(extent, kernel, stride, dilation)[0] if padding == "same" else 0
 
 
 def _transposed(step, windows):

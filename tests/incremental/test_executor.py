@@ -54,6 +54,45 @@ def test_what_cannot_be_folded_gives_the_same_numbers(stack):
     np.testing.assert_allclose(bound, want, atol=1e-5)
 
 
+@pytest.mark.parametrize("stack, shape, remain", [
+    ([layers.ZeroPadding2D(((0, 1), (0, 1))), layers.Conv2D(4, 3, 2)], (8, 6, 3), 0),
+    ([layers.ZeroPadding2D(((1, 2), (1, 2))), layers.DepthwiseConv2D(5, 2)], (8, 6, 3), 0),
+    ([layers.ZeroPadding2D(2), layers.Conv2D(4, 3, dilation_rate=2)], (8, 7, 3), 0),
+    ([layers.ZeroPadding1D(1), layers.Conv1D(4, 3)], (8, 3), 0),
+    ([layers.ZeroPadding3D(1), layers.Conv3D(4, 3)], (4, 5, 3, 2), 0),
+    ([layers.ZeroPadding2D(1), layers.Conv2D(4, 3, 2)], (8, 6, 3), 1),  # (0, 1) would be the same
+    ([layers.ZeroPadding2D(((0, 1), (0, 1))), layers.Conv2D(4, 3, 2)], (9, 7, 3), 1),
+    ([layers.ZeroPadding2D(1), layers.Conv2D(4, 3, padding="same")], (8, 6, 3), 1),
+    ([layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)], (8, 6, 3), 1),
+])
+def test_padding_that_a_convolution_can_do_itself_disappears(stack, shape, remain):
+    (want, unbound, bound), fast = outputs(make(*stack, layers.ReLU(), shape=shape))
+    np.testing.assert_allclose(unbound, want, atol=1e-5)
+    np.testing.assert_allclose(bound, want, atol=1e-5)
+    assert sum("Padding" in type(s.fn).__name__ for s in fast.steps) == remain
+
+
+def test_padding_that_others_read_stays():
+    image = keras.Input((8, 6, 3))
+    x = layers.ZeroPadding2D(1)(image)
+    model = keras.Model(image, [layers.Conv2D(4, 3)(x), layers.AveragePooling2D(2)(x)])
+    _, program = Program.trace(model)
+    x = np.random.default_rng(1).normal(size=(2, 8, 6, 3)).astype("float32")
+    for want, got in zip(model(x), folded(program)([ops.convert_to_tensor(x)]), strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(want), atol=1e-5)
+
+
+@pytest.mark.parametrize("stack, shape", [
+    ([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()], (9, 7, 3)),
+    ([layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(keepdims=True)], (9, 7, 3)),
+    ([layers.Conv3D(4, 3), layers.GlobalAveragePooling3D()], (5, 6, 4, 2)),
+])
+def test_global_average_pooling(stack, shape):
+    (want, unbound, bound), _ = outputs(make(*stack, shape=shape))
+    np.testing.assert_allclose(unbound, want, atol=1e-6)
+    np.testing.assert_allclose(bound, want, atol=1e-6)
+
+
 def test_one_and_three_dimensions():
     for stack, shape in (([layers.Conv1D(4, 3, padding="causal")], (9, 3)),
                          ([layers.Conv3D(4, 3)], (5, 6, 4, 2))):

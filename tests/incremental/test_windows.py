@@ -192,6 +192,17 @@ def test_a_custom_layer_is_recomputed_whole_from_there():
     assert "Reversed is not a Keras layer" in check(functional((16, 12, 2), body), 4, 3)
 
 
+def test_layers_of_convnext_keep_the_window():
+    from keras.src.applications.convnext import LayerScale
+
+    def body(x):
+        y = layers.LayerNormalization()(layers.DepthwiseConv2D(3, padding="same")(x))
+        y = layers.Dense(x.shape[-1])(layers.Activation("gelu")(layers.Dense(6)(y)))
+        return head(layers.Add()([x, LayerScale(0.5, x.shape[-1])(y)]))
+
+    assert "looks at the whole map" not in check(functional((16, 12, 3), body), 4, 3)
+
+
 def test_a_custom_activation_is_recomputed_whole():
     def body(x):
         x = layers.Conv2D(4, 3, activation=lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))(x)
