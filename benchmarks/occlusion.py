@@ -45,6 +45,7 @@ SETTINGS = {
     "incremental": {"engine": "incremental"},
     "bfloat16": {"engine": "incremental", "precision": "bfloat16"},
     "adaptive": {"search": "adaptive"},
+    "adaptive-bfloat16": {"search": "adaptive", "precision": "bfloat16"},
 }
 
 
@@ -219,7 +220,7 @@ def sides_of(name, options):
         sides[side] = (lambda e=explained: e.predict(images, verbose=0), positions)
         if options.memory:
             continue
-        if side == "adaptive":
+        if SETTINGS[side].get("search"):
             quality[side] = agreement(explained, kx.occlusion(model, patch, stride), image)
             continue
         if side == "bfloat16":

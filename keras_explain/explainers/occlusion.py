@@ -263,8 +263,9 @@ def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="
             image; where it fails the image is computed again in float32, with a warning.
         search: "full", or "adaptive": half of the positions (a third where the patch is at
             least 4 strides), a coarse grid and then those that may change the hottest tenth;
-            the rest is interpolated. On photographs that it was not tuned on the heatmaps kept
-            a rank correlation of 0.95 (0.91 to 0.97) and 96 % of the hottest tenth.
+            the rest is interpolated. On 17 pictures that it was not tuned on the heatmaps kept
+            a rank correlation of 0.93 (worst 0.84) and 97 % of the hottest tenth, with a third
+            of the positions at a stride of 4 pixels 0.96 (0.88) and 95 %.
         **options: output, input, normalize: see `grad_cam`; score: "probability" (default) or
             "logit".
 

@@ -22,13 +22,20 @@ _POINTWISE = {
     "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "RandomFlip",
     "LayerScale", "StochasticDepth",  # of keras.applications' ConvNeXt
     "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
-    "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Average", "Maximum", "Minimum",
-    "Power", "Absolute", "Abs", "Negative", "Exp", "Log", "Log1p", "Sqrt", "Rsqrt", "Square",
-    "Tanh", "Sign", "Clip", "Cast", "Relu", "Relu6", "Sigmoid", "Silu", "Gelu", "Elu", "Selu",
-    "LeakyRelu", "HardSigmoid", "HardSilu", "HardTanh", "Softplus", "Softsign", "LogSigmoid",
-    "Mish", "Celu", "Reciprocal",
+    "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "FloorDivide", "DivideNoNan", "Mod",
+    "Fmod", "Average", "Maximum", "Minimum", "Fmax", "Fmin", "Power", "Hypot", "Arctan2",
+    "Logaddexp", "Logaddexp2", "Where", "Clip", "Cast", "NanToNum",
+    "Absolute", "Abs", "Fabs", "Negative", "Sign", "Floor", "Ceil", "Round", "Trunc",
+    "Exp", "Exp2", "Expm1", "Log", "Log1p", "Log2", "Log10", "Sqrt", "Rsqrt", "Cbrt", "Square",
+    "Reciprocal", "Erf", "Erfc", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Sinc",
+    "Arcsin", "Arccos", "Arctan", "Arcsinh", "Arccosh", "Arctanh",
+    "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual",
+    "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor",
+    "Relu", "Relu6", "Sigmoid", "Silu", "Gelu", "Elu", "Selu", "Celu", "LeakyRelu", "Mish",
+    "HardSigmoid", "HardSilu", "HardTanh", "HardShrink", "SoftShrink", "TanhShrink", "Threshold",
+    "Softplus", "Softsign", "LogSigmoid", "Squareplus", "SparsePlus", "SparseSigmoid",
 }
-_OVER_CHANNELS = {"Softmax", "Concatenate", "LayerNormalization", "UnitNormalization",
+_OVER_CHANNELS = {"Softmax", "LogSoftmax", "Concatenate", "LayerNormalization", "UnitNormalization",
                   "RMSNormalization", "BatchNormalization"}
 
 

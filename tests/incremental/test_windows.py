@@ -203,6 +203,20 @@ def test_layers_of_convnext_keep_the_window():
     assert "looks at the whole map" not in check(functional((16, 12, 3), body), 4, 3)
 
 
+@pytest.mark.parametrize("op", [
+    ops.sin, ops.erf, ops.expm1, ops.round, ops.arctan, ops.soft_shrink, ops.log_softmax,
+    ops.squareplus, lambda x: ops.where(x > 0.1, x, 0.3 * x), lambda x: ops.logaddexp(x, 2 * x),
+    lambda x: ops.threshold(x, 0.2, -1.0), lambda x: ops.arctan2(x, x * x + 1.0),
+    lambda x: ops.cast(ops.logical_or(x > 0.5, x < -0.5), "float32"),
+    lambda x: ops.divide_no_nan(x, 1.0 + ops.cbrt(ops.abs(x))),
+])
+def test_elementwise_operations_keep_the_window(op):
+    def body(x):
+        return head(layers.Conv2D(4, 3)(op(layers.Conv2D(4, 3)(x))))
+
+    assert "looks at the whole map" not in check(functional((16, 12, 3), body), 4, 3)
+
+
 def test_a_custom_activation_is_recomputed_whole():
     def body(x):
         x = layers.Conv2D(4, 3, activation=lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))(x)
