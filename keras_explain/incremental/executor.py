@@ -150,11 +150,11 @@ class Affine:
             x = ops.matmul(x, kernel)
         else:
             x = self._convolve(x, kernel, padding)
-        if bias is not None:
-            shape = [-1]
-            if self.data_format == "channels_first":
-                shape = [1, -1] + [1] * (len(x.shape) - 2)
-            x = ops.add(x, ops.reshape(bias, shape))  # TensorFlow fuses it, unlike `x + bias`
+        if bias is not None and self.data_format == "channels_first":
+            # Not by ops.add: on TensorFlow it takes a width that equals the channels for them.
+            x = x + ops.reshape(bias, [1, -1] + [1] * (len(x.shape) - 2))
+        elif bias is not None:
+            x = ops.add(x, bias)  # fused with the convolution by TensorFlow, unlike `x + bias`
         return x if self.activation is None else self.activation(x)
 
     def _convolve(self, x, kernel, padding):

@@ -93,6 +93,16 @@ def test_global_average_pooling(stack, shape):
     np.testing.assert_allclose(bound, want, atol=1e-6)
 
 
+def test_bias_of_channels_first_when_the_width_equals_the_channels(monkeypatch):
+    # Without the convolution, which TensorFlow has for channels_last only on the CPU.
+    monkeypatch.setattr(Affine, "_convolve", lambda self, x, kernel, padding: x)
+    layer = layers.Conv2D(3, 1, data_format="channels_first")
+    layer.build((None, 3, 2, 3))
+    layer.bias.assign([0.0, 1.0, 2.0])
+    got = ops.convert_to_numpy(Affine("conv", layer)(ops.zeros((1, 3, 2, 3))))
+    np.testing.assert_array_equal(got, np.broadcast_to(np.arange(3.0)[:, None, None], (1, 3, 2, 3)))
+
+
 def test_one_and_three_dimensions():
     for stack, shape in (([layers.Conv1D(4, 3, padding="causal")], (9, 3)),
                          ([layers.Conv3D(4, 3)], (5, 6, 4, 2))):
