@@ -174,7 +174,7 @@ def captum(model, image, top, patch, stride):
     import torch
     from captum.attr import Occlusion
 
-    explainer, channels = Occlusion(model), image.shape[-1]
+    explainer, channels, stride = Occlusion(model), image.shape[-1], min(stride, patch)
     positions = ((image.shape[1] - patch) // stride + 1) ** 2
 
     def run():
