@@ -3,6 +3,11 @@
 from keras import ops
 
 
+def even(total, limit):
+    """Size of chunks of at most `limit`, so that the last one wastes little."""
+    return -(-total // -(-total // limit))
+
+
 def in_chunks(score, total, size, first=0.0):
     """`score(pairs)`, int32 (size,) to float32 (size,), for the pairs 0 to `total` - 1.
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_explain.chunks import in_chunks
+from keras_explain.chunks import even, in_chunks
 
 
 def count(size, patch, stride):
@@ -52,9 +52,8 @@ def for_all_pairs(score, images, counts, batch_size):
     positions = 1
     for n in counts:
         positions = positions * n
-    if isinstance(positions, int):  # even chunks, so that the last one wastes little
-        chunks = -(-positions // batch_size)
-        batch_size = -(-positions // chunks)
+    if isinstance(positions, int):
+        batch_size = even(positions, batch_size)
     return in_chunks(score, images * positions, batch_size)
 
 

@@ -175,7 +175,7 @@ class GlobalAveragePooling:
     """The layer, axis by axis: on TensorFlow up to twice as fast as all axes at once."""
 
     def __init__(self, layer):
-        self.name, self.keepdims = layer.name, layer.keepdims
+        self.keepdims = layer.keepdims
 
     def __call__(self, x):
         for axis in range(len(x.shape) - 2, 0, -1):

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain import backend
-from keras_explain.chunks import in_chunks
+from keras_explain.chunks import even, in_chunks
 from keras_explain.incremental.positions import Positions
 
 # bfloat16 is trusted up to this error, as a share of the drops' standard deviation. It stands
@@ -72,8 +72,8 @@ def image_by_image(one_image, images, count):
 def by_chunks(drops, positions, limit, wait):
     """`drops(positions)`, int32 (B,) to float32 (B,), of at most `limit` positions at a time."""
     count = positions.shape[0]
-    size = -(-count // -(-count // limit))  # even chunks: the last one wastes little
-    return in_chunks(lambda p: drops(ops.take(positions, p, axis=0)), count, size, wait)
+    return in_chunks(lambda p: drops(ops.take(positions, p, axis=0)), count, even(count, limit),
+                     wait)
 
 
 class _Image:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_explain.chunks import in_chunks
+from keras_explain.chunks import even, in_chunks
 from keras_explain.explainers.base import Explainer, heatmap_axes, take_rows
 from keras_explain.incremental.executor import bind, folded
 
@@ -81,8 +81,7 @@ def for_all(score, total, batch_size):
     Returns:
         float32 of shape (total,).
     """
-    chunks = -(-total // batch_size)
-    return in_chunks(score, total, -(-total // chunks))
+    return in_chunks(score, total, even(total, batch_size))
 
 
 def asked(subject, plan, shapes, heatmap_shape, batch_size):
