@@ -5,6 +5,7 @@
     python benchmarks/occlusion.py --stride 24 --repeats 1 resnet50
     python benchmarks/occlusion.py --sides incremental tf-explain xplique -- mobilenetv2
     KERAS_BACKEND=torch python benchmarks/occlusion.py --sides incremental captum -- lenet64
+    python benchmarks/occlusion.py --sides bfloat16 --reduced-after 0.01 -- vgg16
     python benchmarks/occlusion.py --memory mobilenetv2
 
 Against `model.predict` on stacked occluded images (batch 32), the floor that every library
@@ -32,7 +33,10 @@ import numpy as np  # noqa: E402
 from keras import layers, ops  # noqa: E402
 
 import keras_explain as kx  # noqa: E402
+from keras_explain import backend  # noqa: E402
 from keras_explain.explainers import sliding  # noqa: E402
+from keras_explain.incremental import plan as planning  # noqa: E402
+from keras_explain.incremental import run as running  # noqa: E402
 from keras_explain.program import Program  # noqa: E402
 from keras_explain.steps import Value  # noqa: E402
 
@@ -140,8 +144,9 @@ def rank_correlation(a, b):
 
 
 def all_drops(explainer, image):
-    """The score lost at every position."""
-    return ops.convert_to_numpy(explainer.drops([ops.convert_to_tensor(image)])[0][0]).ravel()
+    """The score lost at every position; compiled, as in `predict`: that rounds otherwise."""
+    run = backend.compiled(lambda x: explainer.drops([x])[0][0], explainer.model.variables)
+    return ops.convert_to_numpy(run(image)).ravel()
 
 
 def agreement(explained, full, image):
@@ -285,9 +290,13 @@ def main():
     parser.add_argument("--checks", type=int, default=8, help="positions per axis for predict")
     parser.add_argument("--sides", nargs="+", default=["full", "incremental", "bfloat16"],
                         choices=[*SETTINGS, *PEERS])
+    parser.add_argument("--reduced-after", type=float, metavar="SHARE",
+                        help="bfloat16 after this share of the work, unguarded")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.reduced_after is not None:
+        planning.REDUCED_AFTER, running.TRUSTED = options.reduced_after, float("inf")
     for name in options.models:
         (memory if options.memory else measure)(name, options)
 

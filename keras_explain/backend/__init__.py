@@ -3,6 +3,7 @@
 - `compiled(fn, variables)`: `fn` as one function of the backend, for host-side loops;
 - `converter(layer)`: what makes functions exportable; None where nothing does;
 - `exporting()`: a scope for Keras's own export, which gives options for it;
+- `swish(x)`: x * sigmoid(x), in the form that fuses with the convolution before it;
 - `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
 - `no_gradient()`: a scope in which nothing is recorded;
 - `same_random_state()`: a scope that leaves the global random state as it found it;
@@ -33,5 +34,6 @@ is_concrete = chosen.is_concrete
 no_gradient = chosen.no_gradient
 require = chosen.require
 same_random_state = chosen.same_random_state
+swish = chosen.swish
 vjp = chosen.vjp
 warn_if = chosen.warn_if

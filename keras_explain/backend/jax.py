@@ -89,6 +89,9 @@ def warn_if(condition, message):
     jax.debug.callback(warn, condition)
 
 
+swish = keras.ops.silu  # fuses as it is
+
+
 def compiled(fn, variables=()):
     """`fn`, traced once per shape of its arguments; `variables` are those it reads.
 

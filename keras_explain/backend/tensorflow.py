@@ -66,6 +66,11 @@ def warn_if(condition, message):
             tf.no_op)
 
 
+def swish(x):
+    """As a product: TensorFlow fuses that with a convolution, and `tf.nn.silu` with nothing."""
+    return x * tf.sigmoid(x)
+
+
 def compiled(fn, variables=()):
     """`fn`, traced once per shape of its arguments; `variables` are those it reads."""
     traced = tf.function(fn, autograph=False, reduce_retracing=True)

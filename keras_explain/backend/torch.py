@@ -66,6 +66,9 @@ def warn_if(condition, message):
         warnings.warn(message, stacklevel=2)
 
 
+swish = keras.ops.silu  # fuses as it is
+
+
 def compiled(fn, variables=()):
     """`fn`, eager and without gradients; `variables` are those it reads."""
 

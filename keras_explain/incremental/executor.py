@@ -22,6 +22,7 @@ import dataclasses
 import keras
 from keras import ops
 
+from keras_explain import backend
 from keras_explain.incremental.span import same_padding
 from keras_explain.program import Program
 from keras_explain.steps import Step, Value
@@ -189,12 +190,16 @@ def _lowered(step):
     if type(layer) in _GLOBAL_AVERAGES and layer.data_format == "channels_last" and (
             _is_plain(layer)):
         return [dataclasses.replace(step, fn=GlobalAveragePooling(layer))]
+    if _is_swish(layer) and len(step.args) == 1:
+        return [dataclasses.replace(step, fn=backend.swish, kwargs={})]
     kind = _CONVOLUTIONS.get(type(layer))
     if kind is None or len(step.args) != 1 or not _is_plain(layer):
         return [step]
     activation = getattr(layer, "activation", None)
     if activation is keras.activations.linear:
         activation = None
+    elif activation is keras.activations.silu:
+        activation = backend.swish
     if kind == "norm":
         return [Step(Affine(kind, layer, part=None), step.args, {}, step.outputs, step.path)]
     if kind != "separable":
@@ -209,6 +214,13 @@ def _lowered(step):
     middle = Value(keras.KerasTensor(shape, after.dtype))
     return [Step(first, step.args, {}, [middle], f"{step.path}/depthwise"),
             Step(second, (middle,), {}, step.outputs, step.path)]
+
+
+def _is_swish(fn):
+    """Whether a step is x * sigmoid(x), by a layer or by `keras.ops`."""
+    if type(fn) is keras.layers.Activation:
+        return fn.activation is keras.activations.silu and _is_plain(fn)
+    return type(fn).__name__ == "Silu" and type(fn).__module__.startswith("keras.src.ops")
 
 
 def _absorbs(fn, norm, rank):

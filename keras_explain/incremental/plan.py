@@ -14,10 +14,8 @@ from keras_explain.incremental.windows import action
 LARGEST_WINDOW = 0.75
 # Reading and writing a number costs about as much as this many multiply-adds.
 TRAFFIC = 8
-# What stays in float32 when the rest runs in bfloat16: this part of the work, or all windows
-# where they are not more than that part.
-REDUCED_AFTER = 0.05
-CHEAP_WINDOWS = 1 / 3
+# This part of the work stays in float32 when the rest runs in bfloat16.
+REDUCED_AFTER = 0.15
 # Windows are small, so that more of them fit in the memory of a batch; beyond this many times
 # the batch nothing more was gained.
 LARGEST_CHUNK = 4
@@ -100,11 +98,7 @@ class Plan:
         first layers are cheap.
         """
         done = np.cumsum([row.cost * row.share for row in self.rows])
-        first = int(np.searchsorted(done, REDUCED_AFTER * done[-1]))
-        whole = [i for i, row in enumerate(self.rows) if row.action is None]
-        if whole and done[whole[0]] <= CHEAP_WINDOWS * done[-1]:
-            return max(first, whole[0])
-        return first
+        return int(np.searchsorted(done, REDUCED_AFTER * done[-1]))
 
     def speedup(self):
         """Counted work of the whole program over the work of the windows."""

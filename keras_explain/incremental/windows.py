@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_explain import backend
 from keras_explain.incremental import span
 from keras_explain.incremental.executor import Affine
 from keras_explain.steps import Value
@@ -105,7 +106,8 @@ def _is_pointwise(step, name):
 
 
 def _keras_activation(fn):
-    return fn is None or getattr(fn, "__module__", "").startswith("keras.src.activations")
+    return fn in (None, backend.swish) or (
+        getattr(fn, "__module__", "").startswith("keras.src.activations"))
 
 
 def _pointwise(step, windows):
