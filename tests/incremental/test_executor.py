@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_explain import backend
 from keras_explain.incremental.executor import Affine, bind, folded
+from keras_explain.incremental.plan import Plan
 from keras_explain.program import Program
 
 
@@ -91,6 +93,33 @@ def test_global_average_pooling(stack, shape):
     (want, unbound, bound), _ = outputs(make(*stack, shape=shape))
     np.testing.assert_allclose(unbound, want, atol=1e-6)
     np.testing.assert_allclose(bound, want, atol=1e-6)
+
+
+def swish_of_all_kinds():
+    image = keras.Input((9, 7, 3))
+    x = layers.Conv2D(4, 3, activation="silu")(image)
+    x = layers.Activation("swish")(layers.BatchNormalization()(layers.Conv2D(4, 3)(x)))
+    return keras.Model(image, ops.silu(layers.DepthwiseConv2D(3)(x)))
+
+
+def test_swish_takes_the_form_that_fuses():
+    (want, unbound, bound), fast = outputs(swish_of_all_kinds())
+    np.testing.assert_allclose(unbound, want, atol=1e-6)
+    np.testing.assert_allclose(bound, want, atol=1e-6)
+    forms = [s.fn.activation if isinstance(s.fn, Affine) else s.fn for s in fast.steps]
+    assert forms.count(backend.swish) == 3
+
+
+def test_swish_is_computed_in_windows():
+    _, program = Program.trace(swish_of_all_kinds())
+    plan = Plan(folded(program), program.inputs[0], ((2, 2), (2, 2)))
+    assert all(row.action or "covers" in row.reason or "after" in row.reason for row in plan.rows)
+
+
+def test_swish_in_half_precision_stays():
+    layer = layers.Activation("swish", dtype="mixed_float16")
+    _, program = Program.trace(make(layer))
+    assert [s.fn for s in folded(program).steps if s.fn is backend.swish] == []
 
 
 def test_bias_of_channels_first_when_the_width_equals_the_channels(monkeypatch):
