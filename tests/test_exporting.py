@@ -36,8 +36,11 @@ class Matrix:
     def run(self):
         manifest = self.folder / "manifest.json"
         manifest.write_text(json.dumps(self.jobs))
-        done = subprocess.run([sys.executable, TESTS / "saved_model_checker.py", manifest],
-                              capture_output=True, text=True, cwd=TESTS)
+        command = [sys.executable, "-X", "faulthandler", TESTS / "saved_model_checker.py", manifest]
+        for _ in range(2):  # TensorFlow was once seen to crash before it was asked anything
+            done = subprocess.run(command, capture_output=True, text=True, cwd=TESTS)
+            if done.returncode >= 0 or "\nready\n" in done.stderr:
+                break
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])
 
