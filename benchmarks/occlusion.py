@@ -41,7 +41,7 @@ from keras_explain.program import Program  # noqa: E402
 from keras_explain.steps import Value  # noqa: E402
 
 MARKS = {"vgg16": 5, "resnet50": 2.5, "resnet18": 2.5, "mobilenetv2": 6, "lite0": 4,
-         "lenet64": 9, "b0": 2}
+         "lenet64": 9, "b0": 2, "lenet224": None}
 IMAGES = {"lenet64": 8}
 SETTINGS = {
     "full": {"engine": "full"},
@@ -68,9 +68,10 @@ def resnet18():
     return keras.Model(image, layers.Dense(1000, activation="softmax")(x))
 
 
-def lenet64():
+def lenet(size, channels):
     return keras.Sequential([
-        keras.Input((64, 64, 1)), layers.Conv2D(32, 5, activation="relu"), layers.MaxPooling2D(),
+        keras.Input((size, size, channels)),
+        layers.Conv2D(32, 5, activation="relu"), layers.MaxPooling2D(),
         layers.Conv2D(64, 5, activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
         layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax"),
     ])
@@ -93,7 +94,7 @@ def build(name):
     if name in applications:
         model = getattr(keras.applications, applications[name])(weights=None)
     else:
-        model = {"resnet18": resnet18, "lenet64": lenet64}[name]()
+        model = resnet18() if name == "resnet18" else lenet(size, channels)
     if name == "b0":
         images = np.clip(images * 60 + 128, 0, 255)
     calibrate(model, images.astype("float32"))

@@ -3,9 +3,13 @@
 from keras import ops
 
 
-def even(total, limit):
-    """Size of chunks of at most `limit`, so that the last one wastes little."""
-    return -(-total // -(-total // limit))
+def even(total, limit, unit=1):
+    """Size of chunks of at most `limit`, so that the last one wastes little: of whole units of
+    `unit`, where they fit."""
+    if total % unit or limit < unit:
+        unit = 1
+    total, limit = total // unit, limit // unit
+    return unit * -(-total // -(-total // limit))
 
 
 def in_chunks(score, total, size, first=0.0):

@@ -59,6 +59,13 @@ def folded(program):
             elif alone and _pads_as_same(before, new.fn):
                 new = Step(new.fn.padded_same(), before.args, {}, new.outputs, new.path)
                 steps.remove(before)
+            elif alone and _flattens_for(before.fn, new.fn):
+                steps.remove(before)
+                *sums, new = _flat(before, new)
+                steps += sums
+            elif alone and _flattens(before.fn) and type(new.fn) is keras.layers.Dropout:
+                new = Step(before.fn, before.args, {}, new.outputs, before.path)
+                steps.remove(before)
             steps.append(new)
             maker.update(dict.fromkeys(new.outputs, new))
     return Program(program.inputs, steps, program.outputs, program.calls)
@@ -73,7 +80,8 @@ class Affine:
     """A linear layer with what was folded into it: `activation(kernel * x + bias)`.
 
     Args:
-        kind: "conv", "depthwise", "transpose", "dense" or "norm" (one factor per channel).
+        kind: "conv", "depthwise", "transpose", "dense", "flat" (dense on a map, which it
+            flattens) or "norm" (one factor per channel).
         layer: the user's layer, whose variables are read.
         part: attribute name of the kernel; None for "norm".
     """
@@ -112,6 +120,12 @@ class Affine:
         twin.padding = "same"
         return twin
 
+    def of_maps(self):
+        """This dense layer with the Flatten before it, and without its activation."""
+        twin = copy.copy(self)
+        twin.kind, twin.activation = "flat", None
+        return twin
+
     def bind(self, dtype=None):
         """A copy that holds its constants as tensors of the current graph."""
         twin = copy.copy(self)
@@ -147,7 +161,9 @@ class Affine:
             shape = [1] * len(x.shape)
             shape[self.layer.axis] = -1
             return x * ops.reshape(kernel, shape) + ops.reshape(bias, shape)
-        if self.kind == "dense":
+        if self.kind == "flat":
+            x = ops.reshape(x, (-1, kernel.shape[0]))
+        if self.kind in ("dense", "flat"):
             x = ops.matmul(x, kernel)
         else:
             x = self._convolve(x, kernel, padding)
@@ -247,6 +263,25 @@ def _pads_as_same(step, fn):
     return step.fn.data_format == "channels_last" and all(
         size is not None and tuple(pad) == same_padding(size, k, stride, dilation)
         for size, pad, k, stride, dilation in axes)
+
+
+def _flat(flatten, dense):
+    """The steps Flatten and Dense as one, and the activation as another."""
+    fn, path = dense.fn, dense.path
+    if fn.activation is None:
+        return [Step(fn.of_maps(), flatten.args, {}, dense.outputs, path)]
+    sums = Value(dense.outputs[0].spec)
+    return [Step(fn.of_maps(), flatten.args, {}, [sums], path),
+            Step(fn.activation, (sums,), {}, dense.outputs, f"{path}/activation")]
+
+
+def _flattens_for(fn, dense):
+    """Whether `fn` does no more than flatten a map for the dense layer `dense`."""
+    return _flattens(fn) and isinstance(dense, Affine) and dense.kind == "dense"
+
+
+def _flattens(fn):
+    return type(fn) is keras.layers.Flatten and fn.data_format == "channels_last" and _is_plain(fn)
 
 
 def _is_plain(layer):

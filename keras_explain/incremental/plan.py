@@ -65,6 +65,8 @@ class Plan:
             share = span.share(found.window)
             if share > LARGEST_WINDOW:
                 found = f"the window covers {share:.0%} of the map"
+        elif not isinstance(found, str):
+            share = found.share
         reason = found if isinstance(found, str) else ""
         found = None if reason else found
         if found is None or found.window is None:
@@ -144,6 +146,8 @@ def _starts(size, patch, stride):
 
 def _held(step, windows):
     """Numbers that a step reads and writes, at one position."""
+    if isinstance(step.fn, Affine) and step.fn.kind == "flat":
+        windows = {}  # it may have to take the whole map after all
     return sum(math.prod(v.spec.shape[1:]) * (span.share(windows[v]) if v in windows else 1)
                for v in (*step.reads, *step.outputs))
 

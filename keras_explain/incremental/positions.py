@@ -44,7 +44,7 @@ class Positions:
                            for v, frame in row.action.reads.items()]
                 results = [row.action.run(tensors, self, fn)]
             self.now.update(zip(step.outputs, results, strict=True))
-        return keras.tree.map_structure(self._whole, program.outputs)
+        return keras.tree.map_structure(self.whole, program.outputs)
 
     def read(self, value, frame, padding):
         """The frame of a value, (B, rows..., channels); its clean map if `frame` is None."""
@@ -74,13 +74,32 @@ class Positions:
         index = self._flat([r.rows for r in regions], sizes) + self._offset(sizes)
         return ops.take(ops.reshape(x, (-1, x.shape[-1])), index, axis=0)
 
+    def by_grid_rows(self, run, otherwise):
+        """`run()` where the chunk holds whole rows of the grid of positions, else `otherwise()`."""
+        each = self.plan.counts[-1]
+        if self.size % each:
+            return otherwise()
+        rows = ops.reshape(self.index[0], (-1, each))
+        return ops.cond(ops.all(rows == rows[:, :1]), self._branch(run), self._branch(otherwise))
+
+    def _branch(self, run):
+        """`run` as a branch, out of which no tensor is kept for later steps."""
+        def branch():
+            gathered, lines = dict(self.gathered), dict(self.lines)
+            result = run()
+            self.gathered, self.lines = gathered, lines
+            return result
+
+        return branch
+
     def _whole_step(self, step, fn):
-        env = {v: self._whole(v) for v in step.reads}
+        env = {v: self.whole(v) for v in step.reads}
         args, kwargs = keras.tree.map_structure(
             lambda v: env[v] if isinstance(v, Value) else v, (step.args, step.kwargs))
         return keras.tree.flatten(fn(*args, **kwargs))
 
-    def _whole(self, value):
+    def whole(self, value):
+        """The whole maps of a value, (B, ...)."""
         if value in self.plan.windows:
             return self.read(value, span.whole(self.plan.windows[value]), 0.0)
         if value in self.now:

@@ -38,7 +38,7 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
 
         def by(program):
             clean = _Image(plan, program, inputs, patch, lambda o: score(o, image))
-            return lambda positions: by_chunks(clean.drops, positions, chunk, wait)
+            return lambda positions: by_chunks(clean.drops, positions, chunk, wait, plan.counts[-1])
 
         fast = by(program)
         row = find(fast)
@@ -69,11 +69,14 @@ def image_by_image(one_image, images, count):
     return ops.while_loop(lambda image, found: image < images, step, start)[1]
 
 
-def by_chunks(drops, positions, limit, wait):
-    """`drops(positions)`, int32 (B,) to float32 (B,), of at most `limit` positions at a time."""
+def by_chunks(drops, positions, limit, wait, unit=1):
+    """`drops(positions)`, int32 (B,) to float32 (B,), of at most `limit` positions at a time.
+
+    Where they fit, of a multiple of `unit` positions.
+    """
     count = positions.shape[0]
-    return in_chunks(lambda p: drops(ops.take(positions, p, axis=0)), count, even(count, limit),
-                     wait)
+    size = even(count, limit, unit)
+    return in_chunks(lambda p: drops(ops.take(positions, p, axis=0)), count, size, wait)
 
 
 class _Image:

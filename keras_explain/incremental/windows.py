@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain import backend
-from keras_explain.incremental import span
+from keras_explain.incremental import span, strips
 from keras_explain.incremental.executor import Affine
 from keras_explain.steps import Value
 
@@ -57,6 +57,7 @@ class Action:
     reads: dict
     run: object
     padding: float = 0.0
+    share: float = 1.0  # of the whole map's work, where the window does not tell
 
 
 def action(step, windows):
@@ -71,6 +72,8 @@ def action(step, windows):
         return _pointwise(step, windows)
     if not type(step.fn).__module__.startswith(("keras.src.", "keras_explain.")):
         return f"{name} is not a Keras layer or operation"
+    if isinstance(step.fn, Affine) and step.fn.kind == "flat":
+        return _flat(step, windows)
     if isinstance(step.fn, Affine) and step.fn.kind not in ("dense", "norm"):
         return _convolution(step, windows)
     if name.startswith(("MaxPooling", "AveragePooling")):
@@ -230,6 +233,18 @@ def _global_average(step, windows):
         return clean + ops.sum(changed, axis=axes, keepdims=keepdims) / area
 
     return Action(None, {value: span.regions(window)}, run)
+
+
+def _flat(step, windows):
+    value = step.reads[0]
+    window = windows[value]
+    if len(window) != 2:
+        return "it looks at the whole of a map that has not two axes"
+    share = window[0].size / window[0].extent
+    if share > strips.LARGEST:
+        return f"the rows of the window cover {share:.0%} of the map"
+    return Action(None, {value: span.regions(window)}, lambda x, positions, fn: strips.sums(
+        step, window, x[0], positions, fn), share=share)
 
 
 def _shift(step, windows):
