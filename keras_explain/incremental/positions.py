@@ -58,9 +58,9 @@ class Positions:
             self.gathered[name] = self._gather(self.base[value], value, frame, padding)
         return self.gathered[name]
 
-    def clean(self, value, window):
-        """The clean activation in the frame of a window."""
-        return self._gather(self.base[value], None, span.regions(window), 0.0)
+    def clean(self, value, frame):
+        """The clean activation in a frame."""
+        return self._gather(self.base[value], None, frame, 0.0)
 
     def along(self, table, axis, rank):
         """Rows of a NumPy table (positions, n) along one axis of a window."""

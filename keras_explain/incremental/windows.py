@@ -229,7 +229,7 @@ def _global_average(step, windows):
     def run(tensors, positions, fn):
         clean = positions.base[step.outputs[0]]
         changed = ops.cast(tensors[0], clean.dtype) - ops.cast(
-            positions.clean(value, window), clean.dtype)
+            positions.clean(value, span.regions(window)), clean.dtype)
         return clean + ops.sum(changed, axis=axes, keepdims=keepdims) / area
 
     return Action(None, {value: span.regions(window)}, run)
@@ -244,7 +244,7 @@ def _flat(step, windows):
     if share > strips.LARGEST:
         return f"the rows of the window cover {share:.0%} of the map"
     return Action(None, {value: span.regions(window)}, lambda x, positions, fn: strips.sums(
-        step, window, x[0], positions, fn), share=share)
+        step, window, positions, fn), share=share)
 
 
 def _shift(step, windows):

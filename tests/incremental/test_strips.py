@@ -7,7 +7,6 @@ from keras import layers, ops
 from test_windows import alive, brute_force, check
 
 import keras_explain as kx
-from keras_explain.chunks import even
 from keras_explain.incremental import strips
 from keras_explain.incremental.adaptive import Search
 from keras_explain.incremental.executor import Affine, folded
@@ -23,8 +22,8 @@ def net(*head, shape=(26, 22, 2)):
 @pytest.fixture
 def used(monkeypatch):
     """How many chunks went through strips of the map."""
-    calls, inner = [], strips._products
-    monkeypatch.setattr(strips, "_products", lambda *args: calls.append(1) or inner(*args))
+    calls, inner = [], ops.map
+    monkeypatch.setattr(strips.ops, "map", lambda *args: calls.append(1) or inner(*args))
     return calls
 
 
@@ -92,10 +91,3 @@ def test_a_flattened_map_that_others_read_stays():
     _, program = Program.trace(keras.Model(image, [layers.Dense(3)(x), layers.Dense(2)(x)]))
     kinds = [s.fn.kind for s in folded(program).steps if isinstance(s.fn, Affine)]
     assert kinds == ["conv", "dense", "dense"]
-
-
-def test_chunks_of_whole_units():
-    assert even(676, 256, 26) == 234
-    assert even(676, 256) == 226
-    assert even(676, 20, 26) == even(676, 20)  # no unit fits
-    assert even(675, 256, 26) == even(675, 256)
