@@ -4,7 +4,7 @@ Usage: python saved_model_checker.py MANIFEST.json. The manifest is a list of
 {"path", "signature", "inputs": file.npz, "expected": file.npz, "atol"}. Each job is asked twice:
 in Python and through TensorFlow's C API, as TensorFlow Serving asks. Prints one JSON object:
 {"asked": n, "failures": [text], "modules": [names that should not be there]}, and on stderr
-"ready" once TensorFlow has started, then each job, so that a crash can be placed.
+each job, so that a crash can be placed.
 """
 
 import json
@@ -64,8 +64,6 @@ def main(manifest):
     with open(manifest) as file:
         jobs = json.load(file)
     failures, loaded = [], {}
-    tf.config.list_logical_devices()
-    print("\nready", file=sys.stderr, flush=True)
     for job in jobs:
         inputs, expected = (read(job[k]) for k in ("inputs", "expected"))
         for loader in (InPython, InC):

@@ -3,13 +3,15 @@
 - `compiled(fn, variables)`: `fn` as one function of the backend, for host-side loops;
 - `converter(layer)`: what makes functions exportable; None where nothing does;
 - `exporting()`: a scope for Keras's own export, which gives options for it;
+- `add(x, y)`: a sum of maps, in the form that can run in several threads;
 - `swish(x)`: x * sigmoid(x), in the form that fuses with the convolution before it;
 - `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
 - `no_gradient()`: a scope in which nothing is recorded;
 - `same_random_state()`: a scope that leaves the global random state as it found it;
 - `is_concrete(x)`: whether a tensor holds numbers that can be looked at now;
 - `require(condition, message, x)`: `x`, or a run-time error where `condition` is false;
-- `warn_if(condition, message)`: a warning, at run time, where `condition` is true.
+- `warn_if(condition, message)`: a warning, at run time, where `condition` is true;
+- `while_loop(cond, body, start)`: `ops.while_loop` that begins a step when the last one ended.
 """
 
 import keras
@@ -27,6 +29,7 @@ else:
         " Keras is imported."
     )
 
+add = chosen.add
 compiled = chosen.compiled
 converter = chosen.converter
 exporting = chosen.exporting
@@ -37,3 +40,4 @@ same_random_state = chosen.same_random_state
 swish = chosen.swish
 vjp = chosen.vjp
 warn_if = chosen.warn_if
+while_loop = chosen.while_loop

@@ -89,7 +89,9 @@ def warn_if(condition, message):
     jax.debug.callback(warn, condition)
 
 
+add = keras.ops.add
 swish = keras.ops.silu  # fuses as it is
+while_loop = keras.ops.while_loop
 
 
 def compiled(fn, variables=()):

@@ -5,7 +5,7 @@ import sys
 import warnings
 
 import tensorflow as tf
-from keras import tree
+from keras import ops, tree
 
 
 def vjp(fn, xs, variables=()):
@@ -64,6 +64,24 @@ def warn_if(condition, message):
         return
     tf.cond(condition, lambda: tf.print("UserWarning:", message, output_stream=sys.stderr),
             tf.no_op)
+
+
+def while_loop(cond, body, start):
+    """One step after the other, where TensorFlow would run ten at once.
+
+    That would take the memory of ten, and a kernel is not always safe to run twice at once.
+    """
+    return tf.while_loop(cond, body, start, parallel_iterations=1)
+
+
+def add(x, y):
+    """As a sum of vectors, which TensorFlow fuses with no convolution.
+
+    Convolutions with a fused sum crash where two threads run one at once: oneDNN's kernel keeps
+    the summand between its own steps (TensorFlow 2.21).
+    """
+    found = ops.add(tf.reshape(x, [-1]), tf.reshape(y, [-1]))
+    return tf.ensure_shape(tf.reshape(found, tf.shape(x)), x.shape)
 
 
 def swish(x):

@@ -66,7 +66,9 @@ def warn_if(condition, message):
         warnings.warn(message, stacklevel=2)
 
 
+add = keras.ops.add
 swish = keras.ops.silu  # fuses as it is
+while_loop = keras.ops.while_loop
 
 
 def compiled(fn, variables=()):

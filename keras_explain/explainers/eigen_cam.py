@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_explain import targets
+from keras_explain import backend, targets
 from keras_explain.explainers.cam import FeatureMap
 
 STEPS = 256  # a second component within 1 % of the first is then suppressed 13 times
@@ -49,11 +49,13 @@ def first_component(rows):
     columns = ops.transpose(rows, (0, 2, 1))
     start = targets.one_hot(ops.sum(ops.square(rows), axis=2))  # the most unusual cell
 
-    def step(_, direction):
+    def step(i, direction):
         moved = ops.matmul(columns, ops.matmul(rows, direction))
-        return ops.divide_no_nan(moved, ops.sqrt(ops.sum(ops.square(moved), axis=1, keepdims=True)))
+        length = ops.sqrt(ops.sum(ops.square(moved), axis=1, keepdims=True))
+        return i + 1, ops.divide_no_nan(moved, length)
 
-    direction = ops.fori_loop(0, STEPS, step, ops.matmul(columns, start[:, :, None]))
+    start = ops.convert_to_tensor(0, "int32"), ops.matmul(columns, start[:, :, None])
+    _, direction = backend.while_loop(lambda i, _: i < STEPS, step, start)
     return (ops.matmul(rows, direction) * largest)[:, :, 0]
 
 

@@ -213,8 +213,8 @@ class Occlusion(Explainer):
             return ops.reshape(found, (-1, *counts))
         search, total = Search.of(counts, grid), math.prod(counts)
         found = image_by_image(
-            lambda image, wait: search(lambda positions: by_chunks(
-                lambda p: score(image * total + p), positions, self.batch_size, wait)),
+            lambda image: search(lambda positions: by_chunks(
+                lambda p: score(image * total + p), positions, self.batch_size)),
             images, total)
         return ops.reshape(found, (-1, *counts))
 

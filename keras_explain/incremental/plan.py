@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from keras_explain.incremental import span
-from keras_explain.incremental.executor import Affine, makes_masks
+from keras_explain.incremental.affine import Affine
+from keras_explain.incremental.executor import makes_masks
 from keras_explain.incremental.windows import action
 
 # Above this share of the map a window saves less than gathering it costs.

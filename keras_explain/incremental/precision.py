@@ -10,7 +10,7 @@ import pathlib
 import keras
 from keras import ops
 
-from keras_explain.incremental.executor import Affine
+from keras_explain.incremental.affine import Affine
 from keras_explain.program import Program
 
 # A dense layer below this many multiply-adds is not worth its rounding.

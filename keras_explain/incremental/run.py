@@ -32,13 +32,13 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
     count, chunk = int(np.prod(plan.counts)), plan.positions_at_a_time(batch_size)
     find = search or (lambda evaluate: evaluate(ops.arange(count)))
 
-    def one_image(image, wait):
+    def one_image(image):
         inputs = [_one(v, image) for v in values]
         patch = _one(hidden, image) if hidden.shape[0] != 1 else hidden
 
         def by(program):
             clean = _Image(plan, program, inputs, patch, lambda o: score(o, image))
-            return lambda positions: by_chunks(clean.drops, positions, chunk, wait, plan.counts[-1])
+            return lambda positions: by_chunks(clean.drops, positions, chunk, plan.counts[-1])
 
         fast = by(program)
         row = find(fast)
@@ -57,26 +57,23 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
 
 
 def image_by_image(one_image, images, count):
-    """`one_image(image, wait)`, float32 (count,), for one image after the other: (images, count).
-
-    `wait` is a number that depends on the image before, for `by_chunks`.
-    """
+    """`one_image(image)`, float32 (count,), for one image after the other: (images, count)."""
     def step(image, found):
-        row = one_image(image, found[0, 0])
+        row = one_image(image)
         return image + 1, ops.scatter_update(found, ops.reshape(image, (1, 1)), row[None])
 
     start = ops.convert_to_tensor(0, "int32"), ops.zeros((images, count), "float32")
-    return ops.while_loop(lambda image, found: image < images, step, start)[1]
+    return backend.while_loop(lambda image, found: image < images, step, start)[1]
 
 
-def by_chunks(drops, positions, limit, wait, unit=1):
+def by_chunks(drops, positions, limit, unit=1):
     """`drops(positions)`, int32 (B,) to float32 (B,), of at most `limit` positions at a time.
 
     Where they fit, of a multiple of `unit` positions.
     """
     count = positions.shape[0]
     size = even(count, limit, unit)
-    return in_chunks(lambda p: drops(ops.take(positions, p, axis=0)), count, size, wait)
+    return in_chunks(lambda p: drops(ops.take(positions, p, axis=0)), count, size)
 
 
 class _Image:

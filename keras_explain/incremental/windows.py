@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_explain import backend
 from keras_explain.incremental import span, strips
-from keras_explain.incremental.executor import Affine
+from keras_explain.incremental.affine import Affine
 from keras_explain.steps import Value
 
 # Layers and operations whose output at a pixel needs only that pixel.

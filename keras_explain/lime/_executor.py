@@ -2,7 +2,8 @@
 
 from keras import ops, tree
 
-from keras_explain.incremental.executor import Affine, bind, folded
+from keras_explain.incremental.affine import Affine
+from keras_explain.incremental.executor import bind, folded
 from keras_explain.incremental.precision import reduced
 
 

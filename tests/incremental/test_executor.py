@@ -6,7 +6,8 @@ import pytest
 from keras import layers, ops
 
 from keras_explain import backend
-from keras_explain.incremental.executor import Affine, bind, folded
+from keras_explain.incremental.affine import Add, Affine
+from keras_explain.incremental.executor import bind, folded
 from keras_explain.incremental.plan import Plan
 from keras_explain.program import Program
 
@@ -120,6 +121,18 @@ def test_swish_in_half_precision_stays():
     layer = layers.Activation("swish", dtype="mixed_float16")
     _, program = Program.trace(make(layer))
     assert [s.fn for s in folded(program).steps if s.fn is backend.swish] == []
+
+
+def test_sums_of_maps_take_the_form_for_threads():
+    image = keras.Input((9, 7, 3))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    y = layers.Conv2D(4, 1)(image)
+    sums = [layers.Add()([x, y, x]), x + y, ops.add(y, y)]
+    others = [x + ops.mean(y, axis=(1, 2), keepdims=True), x + 1.0]
+    (want, unbound, bound), fast = outputs(keras.Model(image, layers.concatenate(sums + others)))
+    np.testing.assert_allclose(unbound, want, atol=1e-6)
+    np.testing.assert_allclose(bound, want, atol=1e-6)
+    assert sum(isinstance(s.fn, Add) for s in fast.steps) == 3
 
 
 def test_bias_of_channels_first_when_the_width_equals_the_channels(monkeypatch):

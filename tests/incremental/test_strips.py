@@ -9,7 +9,8 @@ from test_windows import alive, brute_force, check
 import keras_explain as kx
 from keras_explain.incremental import strips
 from keras_explain.incremental.adaptive import Search
-from keras_explain.incremental.executor import Affine, folded
+from keras_explain.incremental.affine import Affine
+from keras_explain.incremental.executor import folded
 from keras_explain.program import Program
 
 
