@@ -67,7 +67,7 @@ class Occlusion(Explainer):
         if len(grid) != len(value.spec.shape) - 2:
             reason = "the input is not a map with channels"
         if reason is None:
-            plan = Plan(self.folded, value, grid)
+            plan = Plan(self.folded, value, grid, in_order=self.search == "full")
             wanted = self.engine == "incremental" or self.precision != "float32"
             if wanted or plan.speedup() > WORTHWHILE:
                 return plan

@@ -45,10 +45,11 @@ class Plan:
         program: folded Program.
         value: the input that the patch slides over, of fixed size.
         grid: (patch, stride) for each axis.
+        in_order: whether positions come row by row of the grid, so that some can share work.
     """
 
-    def __init__(self, program, value, grid):
-        self.program, self.value, self.grid = program, value, grid
+    def __init__(self, program, value, grid, in_order=True):
+        self.program, self.value, self.grid, self.in_order = program, value, grid, in_order
         sizes = value.spec.shape[1:-1]
         starts = [_starts(n, *g) for n, g in zip(sizes, grid, strict=True)]
         self.counts = tuple(len(s) for s in starts)
@@ -82,6 +83,8 @@ class Plan:
             return "after a whole map"
         if len(step.outputs) != 1:
             return "it has several outputs"
+        if _is_flat(step) and not self.in_order:
+            return "positions that are searched share no rows of the map"
         return action(step, self.windows)
 
     @property
@@ -145,9 +148,13 @@ def _starts(size, patch, stride):
     return np.minimum(np.arange(count) * stride, size - patch)
 
 
+def _is_flat(step):
+    return isinstance(step.fn, Affine) and step.fn.kind == "flat"
+
+
 def _held(step, windows):
     """Numbers that a step reads and writes, at one position."""
-    if isinstance(step.fn, Affine) and step.fn.kind == "flat":
+    if _is_flat(step):
         windows = {}  # it may have to take the whole map after all
     return sum(math.prod(v.spec.shape[1:]) * (span.share(windows[v]) if v in windows else 1)
                for v in (*step.reads, *step.outputs))

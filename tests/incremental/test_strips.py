@@ -7,8 +7,8 @@ from keras import layers, ops
 from test_windows import alive, brute_force, check
 
 import keras_explain as kx
-from keras_explain.incremental import strips
-from keras_explain.incremental.adaptive import Search
+from keras_explain.explainers import occlusion
+from keras_explain.incremental import run, strips
 from keras_explain.incremental.affine import Affine
 from keras_explain.incremental.executor import folded
 from keras_explain.program import Program
@@ -45,17 +45,25 @@ def test_positions_in_any_order(monkeypatch):
     """Chunks as large as rows of the grid that hold other positions."""
     model = net(layers.Dense(5, activation="relu"))
     x = np.random.default_rng(0).normal(size=(1, 26, 22, 2)).astype("float32")
-    explainer = kx.occlusion(model, 4, 2, target=1, engine="incremental", score="probability",
-                             search="adaptive").explainer
+    explainer = kx.occlusion(model, 4, 2, target=1, engine="incremental",
+                             score="probability").explainer
     order = np.random.default_rng(0).permutation(np.prod(explainer.plans[0].counts))
 
-    def shuffled(counts, grid):
-        return lambda evaluate: ops.take(evaluate(ops.convert_to_tensor(order)), np.argsort(order))
+    def shuffled(evaluate):
+        return ops.take(evaluate(ops.convert_to_tensor(order)), np.argsort(order))
 
-    monkeypatch.setattr(Search, "of", shuffled)
+    monkeypatch.setattr(occlusion, "drops", lambda *args: run.drops(*args[:-1], shuffled))
     got = ops.convert_to_numpy(explainer.drops([ops.convert_to_tensor(x)])[0][0])[0]
     want = brute_force(model, x[0], explainer.grids[0])
     np.testing.assert_allclose(got, want, atol=1e-4 * np.ptp(want))
+
+
+def test_a_search_takes_positions_that_share_nothing(used):
+    model = net(layers.Dense(5, activation="relu"))
+    explained = kx.occlusion(model, 4, 2, engine="incremental", search="adaptive")
+    explained.predict(np.random.default_rng(0).normal(size=(1, 26, 22, 2)), verbose=0)
+    assert not used
+    assert "share no rows of the map" in explained.explainer.report()
 
 
 def test_the_map_is_read_again_afterwards():
