@@ -11,7 +11,7 @@
 - `is_concrete(x)`: whether a tensor holds numbers that can be looked at now;
 - `require(condition, message, x)`: `x`, or a run-time error where `condition` is false;
 - `warn_if(condition, message)`: a warning, at run time, where `condition` is true;
-- `while_loop(cond, body, start)`: `ops.while_loop` that begins a step when the last one ended.
+- `while_loop`, `fori_loop`: those of `keras.ops`, but a step begins when the last one ended.
 """
 
 import keras
@@ -33,6 +33,7 @@ add = chosen.add
 compiled = chosen.compiled
 converter = chosen.converter
 exporting = chosen.exporting
+fori_loop = chosen.fori_loop
 is_concrete = chosen.is_concrete
 no_gradient = chosen.no_gradient
 require = chosen.require

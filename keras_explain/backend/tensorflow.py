@@ -74,6 +74,12 @@ def while_loop(cond, body, start):
     return tf.while_loop(cond, body, start, parallel_iterations=1)
 
 
+def fori_loop(lower, upper, body, start):
+    """The same, counted."""
+    return while_loop(
+        lambda i, _: i < upper, lambda i, value: (i + 1, body(i, value)), (lower, start))[1]
+
+
 def add(x, y):
     """As a sum of vectors, which TensorFlow fuses with no convolution.
 

@@ -67,6 +67,7 @@ def warn_if(condition, message):
 
 
 add = keras.ops.add
+fori_loop = keras.ops.fori_loop
 swish = keras.ops.silu  # fuses as it is
 while_loop = keras.ops.while_loop
 

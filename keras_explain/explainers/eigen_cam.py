@@ -49,13 +49,11 @@ def first_component(rows):
     columns = ops.transpose(rows, (0, 2, 1))
     start = targets.one_hot(ops.sum(ops.square(rows), axis=2))  # the most unusual cell
 
-    def step(i, direction):
+    def step(_, direction):
         moved = ops.matmul(columns, ops.matmul(rows, direction))
-        length = ops.sqrt(ops.sum(ops.square(moved), axis=1, keepdims=True))
-        return i + 1, ops.divide_no_nan(moved, length)
+        return ops.divide_no_nan(moved, ops.sqrt(ops.sum(ops.square(moved), axis=1, keepdims=True)))
 
-    start = ops.convert_to_tensor(0, "int32"), ops.matmul(columns, start[:, :, None])
-    _, direction = backend.while_loop(lambda i, _: i < STEPS, step, start)
+    direction = backend.fori_loop(0, STEPS, step, ops.matmul(columns, start[:, :, None]))
     return (ops.matmul(rows, direction) * largest)[:, :, 0]
 
 

@@ -70,15 +70,12 @@ class IntegratedGradients(RepeatedGradients):
 
         def add_base_score(which, total):
             base_scores, _ = head(bases_of(rows, ops.zeros_like(rows) + which))
-            return which + 1, total + ops.sum(base_scores * chosen, axis=-1)
+            return total + ops.sum(base_scores * chosen, axis=-1)
 
         count = self.baseline_count * self.steps
         sums = self.sums(points, head, chosen, count, vary, terms)
-        _, start = backend.while_loop(
-            lambda which, _: which < self.baseline_count,
-            add_base_score,
-            (ops.convert_to_tensor(0, "int32"), ops.zeros_like(scores[:, 0])),
-        )
+        start = backend.fori_loop(
+            0, self.baseline_count, add_base_score, ops.zeros_like(scores[:, 0]))
         gap = start / self.baseline_count - ops.sum(scores * chosen, axis=-1)
         heatmaps = []
         for value, total in zip(self.explained, sums, strict=True):

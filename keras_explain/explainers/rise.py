@@ -120,15 +120,13 @@ class RISE(Explainer):
             inside = ops.cast(which < self.masks, "float32")
             which = ops.minimum(which, self.masks - 1)
             masks = ops.reshape(_masks(design, which, sizes), (self.batch_size, -1))
-            return i + 1, total + ops.matmul(ops.take(weights, which, axis=1) * inside, masks)
+            return total + ops.matmul(ops.take(weights, which, axis=1) * inside, masks)
 
         cells = 1
         for size in sizes:
             cells = cells * size
         zeros = ops.zeros((ops.shape(scores)[0], cells), "float32")
-        start = ops.convert_to_tensor(0, "int32"), zeros
-        _, total = backend.while_loop(lambda i, _: i < steps, step, start)
-        return ops.reshape(total, (-1, *sizes))
+        return ops.reshape(backend.fori_loop(0, steps, step, zeros), (-1, *sizes))
 
     def get_config(self):
         return {**super().get_config(), "masks": self.masks, "grid": self.grid,

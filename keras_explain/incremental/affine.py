@@ -33,10 +33,6 @@ class Affine:
             self.dilation = self.strides
 
     @property
-    def name(self):
-        return self.layer.name
-
-    @property
     def kernel_shape(self):
         """Shape of the kernel; None for "norm"."""
         return tuple(getattr(self.layer, self.part).shape) if self.part else None
