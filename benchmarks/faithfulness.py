@@ -23,9 +23,10 @@ import skimage.data
 import skimage.segmentation
 
 import keras_explain as kx
-from keras_explain import _imagenet, metrics
-from keras_explain.comparing import compare
+from keras_explain import metrics
+from keras_explain.demo import imagenet as _imagenet
 from keras_explain.lime import LimeImageExplainer
+from keras_explain.metrics.comparison import compare
 
 EMBEDDED = ("astronaut", "camera", "chelsea", "coffee", "coins", "rocket")
 OTHERS = ("cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam", "eigen_cam",
@@ -122,7 +123,7 @@ class Evaluated:
     def __init__(self, evaluator):
         import keras
 
-        from keras_explain.incremental.executor import bind
+        from keras_explain.engine.folding import bind
 
         subject = evaluator.subject("probability")
 

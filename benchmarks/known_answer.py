@@ -23,8 +23,8 @@ from keras import layers
 
 import keras_explain as kx
 from keras_explain import metrics
-from keras_explain.comparing import compare
 from keras_explain.lime import LimeImageExplainer
+from keras_explain.metrics.comparison import compare
 
 SIZE, PATCH, CLASSES = 48, 10, 4
 
@@ -118,7 +118,7 @@ def methods(model):
     small = {"patch_size": 8, "stride": 4}
     return {
         "occlusion": functools.partial(kx.occlusion, **small),
-        "rise": functools.partial(kx.rise, masks=1024, grid=8),
+        "rise": functools.partial(kx.rise, samples=1024, grid=8),
         "grad_cam": kx.grad_cam,
         "grad_cam_plus_plus": kx.grad_cam_plus_plus,
         "hires_cam": kx.hires_cam,
@@ -137,7 +137,7 @@ def methods(model):
     }
 
 
-def localisation(model, x, y, causes, decoys, chosen=None):
+def localization(model, x, y, causes, decoys, chosen=None):
     """The table: energy in the cause, pointing game, energy in the decoy."""
     inside = metrics.METRICS["energy_pointing_game"]
     decoy = metrics.Metric("energy_in_decoy", lambda maps: metrics.energy_pointing_game(
@@ -157,7 +157,7 @@ def main():
     right = keras.ops.convert_to_numpy(model(x)).argmax(-1) == y
     print(f"The network is right on {right.mean():.0%} of {len(x)} images; area of the cause:"
           f" {PATCH**2 / SIZE**2:.1%}")
-    table = localisation(model, x, y, causes, decoys)
+    table = localization(model, x, y, causes, decoys)
     os.makedirs(options.out, exist_ok=True)
     table.report(options.out)
     print(table.to_markdown())

@@ -31,7 +31,7 @@ sys.path[0] = os.path.join(os.path.dirname(__file__), "..")  # this file is not 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from keras_explain._imagenet import efficientnet_lite0, load_image  # noqa: E402
+from keras_explain.demo.imagenet import efficientnet_lite0, load_image  # noqa: E402
 from keras_explain.lime import LimeImageExplainer  # noqa: E402
 from keras_explain.superpixels import segment  # noqa: E402
 
@@ -112,9 +112,9 @@ def xplique(case):
     import tensorflow as tf
     from xplique.attributions import Lime
 
-    grey = case.image.mean((0, 1)) / 255
+    gray = case.image.mean((0, 1)) / 255
     method = Lime(lambda images: case.model(images * 255, training=False), batch_size=32,
-                  ref_value=grey,
+                  ref_value=gray,
                   map_to_interpret_space=lambda _: tf.constant(case.segments))
     target = tf.one_hot([case.top], 1000)
     firsts = np.unique(case.segments, return_index=True)[1]

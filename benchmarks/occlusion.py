@@ -34,11 +34,11 @@ from keras import layers, ops  # noqa: E402
 
 import keras_explain as kx  # noqa: E402
 from keras_explain import backend  # noqa: E402
+from keras_explain.engine.windows import plan as planning  # noqa: E402
+from keras_explain.engine.windows import run as running  # noqa: E402
 from keras_explain.explainers import sliding  # noqa: E402
-from keras_explain.incremental import plan as planning  # noqa: E402
-from keras_explain.incremental import run as running  # noqa: E402
-from keras_explain.program import Program  # noqa: E402
-from keras_explain.steps import Value  # noqa: E402
+from keras_explain.graph.program import Program  # noqa: E402
+from keras_explain.graph.steps import Value  # noqa: E402
 
 MARKS = {"vgg16": 5, "resnet50": 2.5, "resnet18": 2.5, "mobilenetv2": 6, "lite0": 4,
          "lenet64": 9, "b0": 2, "lenet224": None}
@@ -86,7 +86,7 @@ def build(name):
     images = ops.convert_to_numpy(ops.image.resize(noise, (size, size), "bicubic"))
     images = images + rng.normal(size=images.shape) * 0.3
     if name == "lite0":
-        from keras_explain._imagenet import efficientnet_lite0
+        from keras_explain.demo.imagenet import efficientnet_lite0
 
         return efficientnet_lite0(), np.clip(images[:1] * 60 + 128, 0, 255).astype("float32")
     applications = {"vgg16": "VGG16", "resnet50": "ResNet50", "mobilenetv2": "MobileNetV2",
@@ -221,20 +221,20 @@ def sides_of(name, options):
                 quality[side] = {"failed": f"{type(error).__name__}: {error}"[:200]}
                 sides.pop(side, None)
             continue
-        explained = kx.occlusion(model, patch, stride, batch_size=options.batch_size,
+        explained = kx.occlusion(model, patch_size=patch, stride=stride, batch_size=options.batch_size,
                                  **SETTINGS[side])
         sides[side] = (lambda e=explained: e.predict(images, verbose=0), positions)
         if options.memory:
             continue
         if SETTINGS[side].get("search"):
-            quality[side] = agreement(explained, kx.occlusion(model, patch, stride), image)
+            quality[side] = agreement(explained, kx.occlusion(model, patch_size=patch, stride=stride), image)
             continue
         if side == "bfloat16":
-            exact = kx.occlusion(model, patch, stride)
+            exact = kx.occlusion(model, patch_size=patch, stride=stride)
             quality[side] = {"spearman": rank_correlation(
                 *(all_drops(e.explainer, image) for e in (explained, exact)))}
             continue
-        found = all_drops(kx.occlusion(model, patch, check_stride, **SETTINGS[side]).explainer,
+        found = all_drops(kx.occlusion(model, patch_size=patch, stride=check_stride, **SETTINGS[side]).explainer,
                           image)
         quality[side] = {"largest_error_of_range": float(np.abs(found - drops).max()
                                                          / np.ptp(drops))}

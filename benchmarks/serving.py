@@ -5,7 +5,7 @@
 Exports EfficientNet-Lite0 (real weights, 224 x 224) plainly with `model.export` and explained
 with `keras_explain.export`, loads both in one fresh process and times the signatures in turns,
 so that a busy machine slows both alike. Times are CPU seconds (user + system, all threads) and
-wall seconds; the ratio is the median of the ratios of neighbouring calls. With --beam also the
+wall seconds; the ratio is the median of the ratios of neighboring calls. With --beam also the
 Beam example against a plain loop over the same images.
 """
 
@@ -27,13 +27,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 def export_all(folder):
     """The plain and the explained export; returns the sizes in bytes."""
     import keras_explain as kx
-    from keras_explain import _imagenet
+    from keras_explain.demo import imagenet as _imagenet
 
     model = _imagenet.efficientnet_lite0()
     model.export(folder / "plain", verbose=False)
     kx.export(kx.grad_cam(model), folder / "explained", labels=_imagenet.class_names())
     kx.export(kx.grad_cam(model), folder / "two_methods", labels=_imagenet.class_names(),
-              methods={"occlusion": kx.occlusion(model, 64, 32)})
+              methods={"occlusion": kx.occlusion(model, patch_size=64, stride=32)})
     sizes = {name: size(folder / name) for name in ("plain", "explained", "two_methods")}
     return {**sizes, "weights": 4 * model.count_params()}
 

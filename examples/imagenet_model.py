@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from keras_explain._imagenet import class_names, efficientnet_lite0, load_image
+from keras_explain.demo.imagenet import class_names, efficientnet_lite0, load_image
 
 __all__ = ["class_names", "efficientnet_lite0", "load_image"]
 

@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 import keras_explain as kx
 from keras_explain import error_analysis, linear, plots
 from keras_explain.callbacks import CoefficientCallback, ErrorAnalysisCallback
-from keras_explain.mean_gradient import mean_gradient
+from keras_explain.linear.mean_gradient import mean_gradient
 
 HOME = ("https://github.com/vinayprabhu/Kannada_MNIST/raw/master/data/output_tensors/"
         "MNIST_format/")
@@ -135,7 +135,7 @@ def gallery(report, train):
 
 
 def linear_models(report, train, test, epochs):
-    """Coefficients one-vs-rest and multinomial, regularised and denoised, beside the means."""
+    """Coefficients one-vs-rest and multinomial, regularized and denoised, beside the means."""
     shape = train[0].shape[1:]
     flat, flat_test = (x.reshape(len(x), -1) for x, _ in (train, test))
     models = {
@@ -163,7 +163,7 @@ def linear_models(report, train, test, epochs):
 
 
 def report_accuracy(report, name, model, test):
-    analysis = error_analysis.analyse_errors(model, *test)
+    analysis = error_analysis.analyze_errors(model, *test)
     report.say(f"  {name:<18} test accuracy {analysis.accuracy:.2%}")
     return analysis
 
@@ -195,7 +195,7 @@ def network(report, train, test, others, rows, epochs, logs):
 
 def errors(report, model, name, train, test):
     """Confusion, report, gallery of mistakes with the reason."""
-    found = {part: error_analysis.analyse_errors(model, *data, class_names=NAMES)
+    found = {part: error_analysis.analyze_errors(model, *data, class_names=NAMES)
              for part, data in (("train", train), ("test", test))}
     report.figure(f"confusion_{name}", plots.confusion_matrix(found, name))
     analysis = found["test"]

@@ -1,4 +1,4 @@
-"""Ask two networks what they learnt about film reviews, and compare with a linear model.
+"""Ask two networks what they learned about film reviews, and compare with a linear model.
 
     python movie_reviews.py                  a small set of reviews made up here: no download
     python movie_reviews.py --data FOLDER    rt-polarity.pos and rt-polarity.neg
@@ -25,7 +25,7 @@ from sklearn.model_selection import train_test_split
 
 import keras_explain as kx
 from keras_explain import error_analysis, linear, plots, text
-from keras_explain.mean_gradient import MeanGradient
+from keras_explain.linear.mean_gradient import MeanGradient
 
 HOME = "https://raw.githubusercontent.com/yoonkim/CNN_sentence/master/"
 NAMES = ["negative", "positive"]
@@ -43,7 +43,7 @@ SAID = ["the {thing} is {word}", "a {word} {thing} from start to finish",
         "what a {word} {thing}", "with a {thing} this {word} , who can be surprised"]
 TURNED = ["the {thing} is not {word}", "far from {word} , the {thing} is a different matter",
           "hardly a {word} {thing}", "the {thing} is anything but {word}"]
-ASIDES = ["", "", "and my neighbour agreed", "shot in three weeks", "two hours long",
+ASIDES = ["", "", "and my neighbor agreed", "shot in three weeks", "two hours long",
           "based on a novel", "set in the north", "by a first time director"]
 
 
@@ -132,7 +132,7 @@ def expressions(report, train, test, epochs):
     model = convolution(vectorize.vocabulary_size())
     model.fit(words_and_ids(vectorize, train[0]), train[1], batch_size=64, epochs=epochs, verbose=0)
     ids = words_and_ids(vectorize, test[0])
-    analysis = error_analysis.analyse_errors(model, ids, test[1], class_names=NAMES)
+    analysis = error_analysis.analyze_errors(model, ids, test[1], class_names=NAMES)
     report.say(f"Convolution: test accuracy {analysis.accuracy:.1%}\n")
     sure = np.abs(analysis.probabilities[:, 1] - 0.5)
     right = np.flatnonzero((analysis.labels == analysis.predicted) & (sure > 0.3) & (sure < 0.49))
@@ -146,7 +146,7 @@ def expressions(report, train, test, epochs):
         head = (f"{NAMES[test[1][i]]}, the network says {NAMES[analysis.predicted[i]]} "
                 f"({analysis.probabilities[i].max():.0%})")
         print(f"{head}: {scores.to_terminal(4)}\n")
-        report.lines += [f"{head}: {scores.to_terminal(4, colour=False)}", ""]
+        report.lines += [f"{head}: {scores.to_terminal(4, color=False)}", ""]
         pages.append(f"<h4>{head}</h4>{scores.to_html(4)}")
     (report.out / "reviews.html").write_text("\n".join(pages), encoding="utf-8")
     report.say(f"  -> {report.out / 'reviews.html'}")
@@ -162,7 +162,7 @@ def words(report, train, test, epochs):
     names = vectorize.get_vocabulary()
     model = bag_of_words(len(names))
     model.fit(bags, train[1], batch_size=64, epochs=epochs, verbose=0)
-    accuracy = error_analysis.analyse_errors(model, bags_test, test[1]).accuracy
+    accuracy = error_analysis.analyze_errors(model, bags_test, test[1]).accuracy
     report.say(f"Bag of words, two hidden layers: test accuracy {accuracy:.1%}")
     gradient = text.mean_gradient(model, bags, feature_names=names)
     plain = LogisticRegression(C=0.3, max_iter=300).fit(bags, train[1])

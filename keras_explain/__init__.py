@@ -1,38 +1,45 @@
 """What did the model see to make that decision? Explanations for Keras 3."""
 
+import sys
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+from keras_explain.explainers import METHODS
+from keras_explain.serialization import register_when_imported
+
+_find, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "callbacks", "error_analysis", "images", "lime", "linear", "metrics", "plots",
         "superpixels", "text",
     ],
     submod_attrs={
-        "comparing": ["compare"],
-        "explainers.ablation_cam": ["ablation_cam"],
-        "explainers.closed_form_cam": ["cam"],
-        "explainers.eigen_cam": ["eigen_cam"],
-        "explainers.explained_model": ["BlankHeatmapWarning"],
-        "explainers.grad_cam": ["grad_cam"],
-        "explainers.grad_cam_plus_plus": ["grad_cam_plus_plus"],
-        "explainers.gradient_x_input": ["gradient_x_input"],
-        "explainers.guided_backprop": ["guided_backprop", "guided_grad_cam"],
-        "explainers.hires_cam": ["hires_cam"],
-        "explainers.integrated_gradients": ["integrated_gradients"],
-        "explainers.layer_cam": ["layer_cam"],
-        "explainers.occlusion": ["occlusion"],
-        "explainers.rise": ["rise"],
-        "explainers.saliency": ["saliency"],
-        "explainers.score_cam": ["score_cam"],
-        "explainers.smooth_grad": ["smooth_grad"],
-        "explainers.xgrad_cam": ["xgrad_cam"],
+        **{f"explainers.{method}": [method] for method in METHODS},
+        "explainers._explained_model": ["BlankHeatmapWarning"],
+        "explainers.finite_differences": ["finite_differences"],
         "exporting": ["export"],
         "lime.image": ["LimeImageExplainer"],
         "lime.submodular_pick": ["submodular_pick"],
         "lime.tabular": ["LimeTabularExplainer"],
         "lime.text": ["LimeTextExplainer"],
+        "metrics.comparison": ["compare"],
         "serving": ["SavedExplainer"],
     },
 )
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    try:
+        return _find(name)
+    except AttributeError:
+        from keras_explain.checks import nearest
+
+        near = nearest(name, __all__)
+        hint = f" Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else ""
+        raise AttributeError(
+            f"Expected a name of keras_explain, received {name!r}.{hint}", name=name,
+            obj=sys.modules[__name__]) from None
+
+
+register_when_imported()

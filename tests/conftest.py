@@ -3,5 +3,5 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# XLA takes seconds to optimise what these tests run once.
+# XLA takes seconds to optimize what these tests run once.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")

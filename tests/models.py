@@ -122,7 +122,7 @@ def image(*shape, **options):
 
 
 def body(x, prefix="", filters=(4, 6)):
-    """Convolution, normalisation, pooling, convolution."""
+    """Convolution, normalization, pooling, convolution."""
     x = layers.Conv2D(filters[0], 3, padding="same", name=f"{prefix}conv1")(x)
     x = layers.BatchNormalization(name=f"{prefix}norm")(x)
     x = layers.ReLU(name=f"{prefix}relu")(x)

@@ -123,7 +123,7 @@ def test_predict_gives_what_a_call_gives(name):
     import keras_explain as kx
 
     kind = KINDS[name]
-    explained = kx.saliency(kind.model, 1)
+    explained = kx.saliency(kind.model, target=1)
     called = explained(kind.inputs(3))
     predicted = explained.predict(kind.inputs(3), batch_size=2, verbose=0)
     for key in ("predictions", "heatmap"):
@@ -141,8 +141,8 @@ import keras, keras_explain as kx
 model = keras.models.load_model(sys.argv[1])
 x = np.load(sys.argv[2])["x"]
 maps = {
-    "grad_cam": kx.grad_cam(model), "saliency": kx.saliency(model, 1, signed=True),
-    "occlusion": kx.occlusion(model, 8, 4),
+    "grad_cam": kx.grad_cam(model), "saliency": kx.saliency(model, target=1, signed=True),
+    "occlusion": kx.occlusion(model, patch_size=8, stride=4),
 }
 np.savez(sys.argv[3], **{k: m.predict(x, verbose=0)["heatmap"] for k, m in maps.items()})
 """

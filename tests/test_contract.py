@@ -71,7 +71,7 @@ BUILDERS = [
     Builder("hires_cam", "layer", blank=TRANSFORMERS),
     Builder("integrated_gradients", "gradient", {"steps": 3}),
     Builder("layer_cam", "layer"),
-    Builder("rise", "answer", {"masks": 16, "grid": 3}),
+    Builder("rise", "answer", {"samples": 16, "grid": 3}),
     Builder("score_cam", "layer", blank=TRANSFORMERS),
     Builder("smooth_grad", "gradient", {"samples": 3}),
     Builder("xgrad_cam", "layer"),
@@ -106,7 +106,7 @@ def scale(heatmap):
 
 @pytest.mark.parametrize("builder, kind", EVERY)
 def test_output(builder, kind):
-    """Contracts 1, 3, 7: structure, predictions, shapes, neighbours, finite float32."""
+    """Contracts 1, 3, 7: structure, predictions, shapes, neighbors, finite float32."""
     if builder.reads == "layer" and isinstance(kind.cam, str):
         with pytest.raises(ValueError, match=kind.cam):
             builder(kind.model, **kind.options)

@@ -43,15 +43,16 @@ BUILDING = {
     "unbuilt Sequential": (ValueError, lambda: kx.grad_cam(keras.Sequential(stack())),
                            r"never seen the shape of its input. Call it once.*keras.Input"),
     "unbuilt subclass": (ValueError, lambda: kx.saliency(Opaque()), "which has never seen"),
-    "unknown layer": (ValueError, lambda: kx.grad_cam(untouched(), "conv_2"),
+    "unknown layer": (ValueError, lambda: kx.grad_cam(untouched(), layer="conv_2"),
                       r"received 'conv_2'. Did you mean one of \['conv2', 'conv1'"),
-    "shared layer": (ValueError, lambda: kx.grad_cam(KINDS["shared_layer"].model, "twice"),
+    "shared layer": (ValueError, lambda: kx.grad_cam(KINDS["shared_layer"].model, layer="twice"),
                      "Expected `node_index`"),
-    "layer of another output": (ValueError, lambda: kx.grad_cam(untouched(2), "flat", output="top"),
+    "layer of another output": (ValueError, lambda: kx.grad_cam(
+        untouched(2), layer="flat", output="top"),
                                 "'flat', which is disconnected"),
-    "layer without map": (ValueError, lambda: kx.grad_cam(untouched(), "gap"),
+    "layer without map": (ValueError, lambda: kx.grad_cam(untouched(), layer="gap"),
                           r"feature map, received 'gap' of output shape \(None, 6\)"),
-    "last layer": (ValueError, lambda: kx.grad_cam(untouched(), "top"),
+    "last layer": (ValueError, lambda: kx.grad_cam(untouched(), layer="top"),
                    "'top', which is disconnected from it, or comes after it"),
     "no convolution": (ValueError, lambda: kx.grad_cam(KINDS["table"].model),
                        "received one without.*`saliency`, `occlusion`"),
@@ -60,31 +61,31 @@ BUILDING = {
     "transformer": (ValueError, lambda: kx.grad_cam(KINDS["transformer_with_class_token"].model),
                     r"Expected `reshape`, because the model goes on with tokens"),
     "tokens as image": (ValueError, lambda: kx.grad_cam(
-        KINDS["transformer_with_class_token"].model, "block2_norm1"),
+        KINDS["transformer_with_class_token"].model, layer="block2_norm1"),
         r"2 axes.*'block2_norm1' of shape \(None, 13, 8\).*reshape="),
     "wrong grid": (ValueError, lambda: kx.grad_cam(
         KINDS["transformer_with_class_token"].model, reshape=(4, 4)),
         r"`reshape` to fit the tokens of layer 'block2_norm1'.*\(4, 4\) \(16 tokens\)"),
-    "grid of a map": (ValueError, lambda: kx.grad_cam(untouched(), "conv2", reshape=(4, 6)),
+    "grid of a map": (ValueError, lambda: kx.grad_cam(untouched(), layer="conv2", reshape=(4, 6)),
                       "`reshape` to fit the tokens"),
-    "class out of range": (ValueError, lambda: kx.saliency(untouched(), 4),
+    "class out of range": (ValueError, lambda: kx.saliency(untouched(), target=4),
                            "Expected `target` from 0 to 3, because the explained output has 4"),
-    "classes out of range": (ValueError, lambda: kx.saliency(untouched(), [0, 7]),
+    "classes out of range": (ValueError, lambda: kx.saliency(untouched(), target=[0, 7]),
                              r"received \[0, 7\]"),
-    "class by name": (TypeError, lambda: kx.saliency(untouched(), "cat"), "received 'cat'"),
+    "class by name": (TypeError, lambda: kx.saliency(untouched(), target="cat"), "received 'cat'"),
     "several outputs": (ValueError, lambda: kx.saliency(untouched(2)),
-                        r"Expected `output`, because the model has 2 outputs: .*\['top', 'age'\]"),
+                        r"Expected `output`, because the model has 2 outputs.*\['top', 'age'\]"),
     "unknown output": (ValueError, lambda: kx.saliency(untouched(2), output="sex"),
                        r"one of \['top', 'age'\] or an index below 2, received 'sex'"),
     "unknown input": (ValueError, lambda: kx.saliency(untouched(), input="image"),
                       r"one of \['picture'\]"),
     "score": (ValueError, lambda: kx.saliency(untouched(), score="loss"), "received 'loss'"),
     "normalize": (ValueError, lambda: kx.saliency(untouched(), normalize=True), "received True"),
-    "patch too large": (ValueError, lambda: kx.occlusion(untouched(), 13),
+    "patch too large": (ValueError, lambda: kx.occlusion(untouched(), patch_size=13),
                         "`patch_size` of at most 12, the size of the input, received 13"),
-    "patch value": (ValueError, lambda: kx.occlusion(untouched(), patch_value="grey"),
-                    "'grey'"),
-    "patch colour": (ValueError, lambda: kx.occlusion(untouched(), patch_value=(1, 2)), r"\(2,\)"),
+    "patch value": (ValueError, lambda: kx.occlusion(untouched(), baseline="gray"),
+                    "'gray'"),
+    "patch color": (ValueError, lambda: kx.occlusion(untouched(), baseline=(1, 2)), r"\(2,\)"),
     "batch size": (ValueError, lambda: kx.occlusion(untouched(), batch_size=0), "received 0"),
 }
 
@@ -154,7 +155,7 @@ def test_sequence_of_targets_fits_the_batches_of_predict():
 
 def test_callable_that_returns_no_score_per_image():
     with pytest.raises(ValueError, match=r"one score per image, shape \(N,\)"):
-        kx.saliency(KINDS["functional"].model, lambda outputs: outputs)(a_batch())
+        kx.saliency(KINDS["functional"].model, target=lambda outputs: outputs)(a_batch())
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX gives zeros, and we a warning")
@@ -163,4 +164,4 @@ def test_gradient_cut_by_integers():
     model = alive(keras.Model(x, layers.Dense(3)(layers.Embedding(9, 2)(
         ops.cast(x, "int32"))[:, 0])), None)
     with pytest.raises(ValueError, match="no gradient flows .*Use `occlusion`"):
-        kx.saliency(model, 1)(np.ones((2, 5), "float32"))
+        kx.saliency(model, target=1)(np.ones((2, 5), "float32"))

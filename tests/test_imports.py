@@ -1,4 +1,4 @@
-"""Imports point one way, and `import keras_explain` alone is cheap."""
+"""Imports point one way, backends stay in their places, `import keras_explain` alone is cheap."""
 
 import ast
 import pathlib
@@ -8,21 +8,31 @@ import sys
 import pytest
 
 import keras_explain
+from keras_explain.explainers import METHODS
 
 ROOT = pathlib.Path(keras_explain.__file__).parent
 HEAVY = ("keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimage", "cv2", "scipy",
          "pandas", "PIL")
-# Who may import whom of ours. A folder stands for what is in it.
-LEAVES = ("images", "superpixels", "tensorboard")
-FORBIDDEN = {
-    "steps": ("program", "tracing", "explainers"),
-    "tracing": ("program", "explainers"),
-    "program": ("explainers",),
-    "backend": ("program", "explainers", "targets"),
-    "targets": ("program", "explainers", "backend"),
-    "explainers": ("callbacks", "exporting", "cli", "plots", "lime", "metrics"),
-    "incremental": ("explainers", "callbacks", "exporting", "cli"),
-}
+# The layers of docs/develop/architecture.md, from the ground up. A part may import those of its
+# own layer and of the layers below.
+LAYERS = (
+    ("checks", "signatures"),
+    ("backend", "data", "images", "plots", "superpixels", "tensorboard", "serving"),
+    ("graph",),
+    ("engine",),
+    ("explainers", "lime"),
+    ("metrics", "text", "linear", "error_analysis", "serialization"),
+    ("callbacks", "exporting", "demo"),
+    ("cli",),
+)
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+# Who may name a backend besides `backend`: what writes and reads SavedModels.
+TENSORFLOW = ("exporting", "serving.py", "demo")
+# Who may use what Keras keeps to itself.
+PRIVATE_KERAS = {"graph/tracing.py"}
+PRIVATE_NAMES = ("_keras_history", "_inbound_nodes", "_outbound_nodes", "_inputs_struct",
+                 "_outputs_struct", "_flatten_layers", "_build_shapes_dict", "_convert_input_args",
+                 "get_keras_mask", "set_keras_mask", "_functional", "_run_through_graph")
 
 
 def modules():
@@ -30,39 +40,58 @@ def modules():
 
 
 def imported(path):
-    """The modules of ours that a file imports, without the package's name."""
+    """The modules that a file imports, whole names."""
     found = []
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *[f"{node.module}.{a.name}" for a in node.names]]
+            found += [node.module, *[f"{node.module}.{a.name}" for a in node.names]]
         elif isinstance(node, ast.Import):
-            names = [a.name for a in node.names]
-        else:
-            continue
-        found += [n.removeprefix("keras_explain.") for n in names if n.startswith("keras_explain.")]
+            found += [a.name for a in node.names]
     return found
 
 
-@pytest.mark.parametrize("part", FORBIDDEN)
-def test_imports_point_one_way(part):
-    files = [p for p in modules() if p.parts[0].removesuffix(".py") == part]
-    assert files
-    for path in files:
-        wrong = [m for m in imported(path) if m.split(".")[0] in FORBIDDEN[part]]
-        assert not wrong, f"{path} imports {wrong}"
+def part_of(path):
+    return path.parts[0].removesuffix(".py")
 
 
-def test_only_three_files_know_of_a_backend():
-    """And TensorFlow besides where SavedModels are written and read."""
+@pytest.mark.parametrize("path", modules(), ids=str)
+def test_imports_point_one_way(path):
+    if part_of(path) in ("__init__", "__main__"):
+        return
+    mine = LEVEL[part_of(path)]
+    for name in imported(path):
+        part = name.removeprefix("keras_explain.").split(".")[0]
+        if name.startswith("keras_explain.") and part in LEVEL:
+            assert LEVEL[part] <= mine, f"{path} imports {name}, which stands above it"
+
+
+def test_every_module_has_its_layer():
+    """A new folder or file at the top says where it stands."""
+    assert {part_of(p) for p in modules()} - {"__init__", "__main__"} == set(LEVEL)
+
+
+def test_backends_are_named_in_their_places_only():
     for path in modules():
-        tree = ast.parse((ROOT / path).read_text())
-        names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import)
-                 for a in n.names}
-        names |= {n.module.split(".")[0] for n in ast.walk(tree)
-                  if isinstance(n, ast.ImportFrom) and n.module and not n.level}
-        if path.parts[0] in ("explainers", "incremental", "steps.py", "tracing.py", "program.py",
-                             "targets.py"):
-            assert not names & {"tensorflow", "jax", "torch"}, path
+        if path.parts[0] in ("backend", *TENSORFLOW):
+            continue
+        named = {name.split(".")[0] for name in imported(path)} & {"tensorflow", "jax", "torch"}
+        assert not named, f"{path} imports {named}"
+
+
+def test_private_keras_api_is_used_in_its_place_only():
+    used = {path.as_posix() for path in modules()
+            for node in ast.walk(ast.parse((ROOT / path).read_text()))
+            if isinstance(node, ast.Attribute) and (
+                node.attr in PRIVATE_NAMES or ast.unparse(node).startswith("keras.src"))}
+    assert used == PRIVATE_KERAS
+
+
+def test_a_method_is_a_file():
+    """`ls explainers` shows the methods, and each is in the one list and has its page."""
+    files = {p.stem for p in (ROOT / "explainers").glob("[!_]*.py")} - {"finite_differences"}
+    assert files == set(METHODS)
+    pages = ROOT.parent / "docs" / "methods"
+    assert all((pages / f"{name}.md").exists() for name in METHODS)
 
 
 def run(code):
@@ -76,10 +105,15 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 def test_the_guard_above_sees_what_it_guards_against():
-    assert run("import sys, keras_explain; keras_explain.images; print('cv2' in sys.modules)"
-               ) == "True\n"
+    code = "import sys, keras_explain; keras_explain.images.overlay; print('cv2' in sys.modules)"
+    assert run(code) == "True\n"
 
 
 def test_every_public_name_can_be_imported():
     for name in keras_explain.__all__:
         assert getattr(keras_explain, name) is not None
+
+
+def test_an_unknown_name_is_answered_with_near_ones():
+    with pytest.raises(AttributeError, match="received 'gradcam'.*`grad_cam`"):
+        keras_explain.gradcam  # noqa: B018

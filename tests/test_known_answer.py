@@ -43,7 +43,7 @@ def test_occlusion_and_gradients_find_it(benchmark):
     x, y, causes, decoys = benchmark.dataset(6)
     chosen = {"occlusion": functools.partial(kx.occlusion, patch_size=8, stride=4),
               "gradient_x_input": kx.gradient_x_input}
-    table = benchmark.localisation(benchmark.built(), x, y, causes, decoys, chosen)
+    table = benchmark.localization(benchmark.built(), x, y, causes, decoys, chosen)
     for name in chosen:
         assert table.mean(name, "energy_pointing_game") > 0.5, name
         assert table.mean(name, "energy_in_decoy") < 0.05, name

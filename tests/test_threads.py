@@ -20,7 +20,7 @@ BUILDERS = {
     "occlusion": lambda model: kx.occlusion(model, patch_size=8, stride=8, engine="incremental"),
     "occlusion_full": lambda model: kx.occlusion(model, patch_size=8, stride=8, engine="full"),
     "adaptive": lambda model: kx.occlusion(model, patch_size=4, stride=1, search="adaptive"),
-    "rise": lambda model: kx.rise(model, masks=32, batch_size=8),
+    "rise": lambda model: kx.rise(model, samples=32, batch_size=8),
     "score_cam": kx.score_cam,
     "ablation_cam": kx.ablation_cam,
     "eigen_cam": kx.eigen_cam,

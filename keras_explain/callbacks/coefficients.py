@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from keras_explain import mean_gradient as slopes
 from keras_explain import plots
-from keras_explain.callbacks.examples import first_examples
-from keras_explain.callbacks.report import ReportCallback
+from keras_explain.callbacks._report import ReportCallback
+from keras_explain.data.examples import first_examples
+from keras_explain.linear._input_gradient import InputGradient
+from keras_explain.linear.mean_gradient import average
 
 
 class CoefficientCallback(ReportCallback):
@@ -13,7 +14,7 @@ class CoefficientCallback(ReportCallback):
 
     For a linear model the maps are its coefficients; for another its gradient, averaged over a
     few examples. In the first epochs they are noise; noise that stays is a model that could do
-    with regularisation.
+    with regularization.
 
     Args:
         data: images to average over: arrays, `(x, y)`, `tf.data`, `PyDataset`. One is enough
@@ -38,13 +39,12 @@ class CoefficientCallback(ReportCallback):
         super().__init__(log_dir, every_n_epochs, name)
         self.inputs, _ = first_examples(data, None, max_images)
         self.shape, self.class_names = shape, class_names
-        self._layer = self._function = None
+        self._gradient = None
 
     def prepare(self):
         """Compile the gradient once, and check that it can be drawn."""
-        if self._layer is None or self._layer.model is not self.model:
-            self._layer = slopes.InputGradient(self.model)
-            self._function = self._layer.function()
+        if self._gradient is None or self._gradient.question.model is not self.model:
+            self._gradient = InputGradient(self.model)
         self._draw()
 
     def report(self, step):
@@ -57,7 +57,7 @@ class CoefficientCallback(ReportCallback):
         self.scalar("spread over examples", np.nan_to_num(spread).mean() / max(size, 1e-12), step)
 
     def _draw(self):
-        gradient = slopes.average(self._layer, self._function, self.inputs)
+        gradient = average(self._gradient, self.inputs)
         maps = gradient.mean if np.ndim(gradient.intercept) else gradient.mean[None]
         if self.shape is not None:
             maps = maps.reshape(len(maps), *self.shape)

@@ -4,9 +4,9 @@ import numpy as np
 from keras import tree
 
 from keras_explain import plots
-from keras_explain.callbacks.examples import first_rows
-from keras_explain.callbacks.report import ReportCallback
-from keras_explain.error_analysis import analyse_errors, class_heatmaps, request_model
+from keras_explain.callbacks._report import ReportCallback
+from keras_explain.data.examples import first_rows
+from keras_explain.error_analysis import analyze_errors, class_heatmaps, request_model
 
 
 class ErrorAnalysisCallback(ReportCallback):
@@ -85,7 +85,7 @@ class ErrorAnalysisCallback(ReportCallback):
             self.figure("gallery", figure, step)
 
     def _analyse(self):
-        return analyse_errors(self.model, self.inputs, self.labels, class_names=self.class_names)
+        return analyze_errors(self.model, self.inputs, self.labels, class_names=self.class_names)
 
     def _why(self, rows, labels, predicted):
         chosen = tree.map_structure(lambda x: x[rows], self.inputs)

@@ -8,12 +8,12 @@ import warnings
 import keras
 import numpy as np
 
-from keras_explain.callbacks.answers import Namer, read_answers, sentence
-from keras_explain.callbacks.examples import class_indices, first_rows
-from keras_explain.callbacks.pictures import ImagesTab
-from keras_explain.callbacks.sources import make_source
-from keras_explain.callbacks.worst import WorstExamples, take
-from keras_explain.explainers.explained_model import BlankHeatmapWarning, ExplainedModel
+from keras_explain.callbacks._answers import Namer, read_answers, sentence
+from keras_explain.callbacks._pictures import ImagesTab
+from keras_explain.callbacks._sources import make_source
+from keras_explain.callbacks._worst import WorstExamples, take
+from keras_explain.data.examples import class_indices, first_rows
+from keras_explain.explainers._explained_model import BlankHeatmapWarning, ExplainedModel
 from keras_explain.tensorboard.naming import FOLDER
 from keras_explain.tensorboard.records import MOST_EXAMPLES, SeriesWriter
 from keras_explain.tensorboard.writer import EventWriter, safe_tag

@@ -33,10 +33,10 @@ class OcclusionCallback(ExplanationCallback):
         ... # doctest: +SKIP
     """
 
-    def __init__(self, data, labels=None, *, patch_size=None, stride=None, patch_value="mean",
+    def __init__(self, data, labels=None, *, patch_size=None, stride=None, baseline="mean",
                  target=None, **options):
         builder = functools.partial(occlusion, patch_size=patch_size, stride=stride,
-                                    patch_value=patch_value, target=target)
+                                    baseline=baseline, target=target)
         super().__init__(builder, data, labels, **options)
 
 

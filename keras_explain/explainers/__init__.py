@@ -1,1 +1,25 @@
-"""Builders: a `keras.Model` in, an explained `keras.Model` out."""
+"""Builders: a `keras.Model` in, an explained `keras.Model` out. One method a file.
+
+`METHODS` is the one list of them, from a builder's name to the layer behind it: the public
+names, callbacks, `compare` and the command line read it, and saved files find their layers by it.
+"""
+
+METHODS = {
+    "ablation_cam": "AblationCAM",
+    "cam": "ClosedFormCAM",
+    "eigen_cam": "EigenCAM",
+    "grad_cam": "GradCAM",
+    "grad_cam_plus_plus": "GradCAMPlusPlus",
+    "gradient_x_input": "GradientXInput",
+    "guided_backprop": "GuidedBackprop",
+    "guided_grad_cam": "GuidedGradCAM",
+    "hires_cam": "HiResCAM",
+    "integrated_gradients": "IntegratedGradients",
+    "layer_cam": "LayerCAM",
+    "occlusion": "Occlusion",
+    "rise": "RISE",
+    "saliency": "Saliency",
+    "score_cam": "ScoreCAM",
+    "smooth_grad": "SmoothGrad",
+    "xgrad_cam": "XGradCAM",
+}

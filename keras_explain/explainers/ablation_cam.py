@@ -1,11 +1,16 @@
 """Ablation-CAM."""
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers import sliding
-from keras_explain.explainers.base import check_positive
-from keras_explain.explainers.cam import FeatureMap
+from keras_explain.checks import check_positive
+from keras_explain.engine import sliding
+from keras_explain.explainers._cam import FeatureMap
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -18,11 +23,11 @@ class AblationCAM(FeatureMap):
         self.batch_size = batch_size
 
     def map_at(self, value, values, request):
-        (features,), head = self.split_at(values, [value])
+        (features,), head = self.question.split_at(values, [value])
         scores, predictions = head([features])
-        chosen = self.choose(scores, request)
+        chosen = self.question.choose_class(scores, request)
         clean = ops.sum(scores * chosen, axis=-1)
-        rank, axis = len(features.shape), self.program.channel_axis(value)
+        rank, axis = len(features.shape), self.question.program.channel_axis(value)
         count = features.shape[axis]
         channels = ops.reshape(ops.arange(count), [count if a == axis else 1 for a in range(rank)])
 
@@ -43,7 +48,17 @@ class AblationCAM(FeatureMap):
         return {**super().get_config(), "batch_size": self.batch_size}
 
 
-def ablation_cam(model, layer=None, target=None, *, batch_size=64, **options):
+class AblationCAMOptions(FeatureMapOptions, total=False):
+    """What `ablation_cam` takes besides."""
+
+    batch_size: Annotated[
+        int,
+        "forward passes at a time. It bounds the memory and changes no number.",
+    ]
+
+
+@spell_out(AblationCAM)
+def ablation_cam(model: keras.Model, **options: Unpack[AblationCAMOptions]) -> ExplainedModel:
     """Build a model that weights each channel by what the score loses without it.
 
     Grad-CAM asks what a little more of a channel would do; Ablation-CAM sets each channel to
@@ -60,10 +75,7 @@ def ablation_cam(model, layer=None, target=None, *, batch_size=64, **options):
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared and never changed.
-        layer: the feature map to read, see `grad_cam`. None takes the last one.
-        target: the class to explain, see `grad_cam`.
-        batch_size: forward passes at a time. It bounds the memory and changes no number.
-        **options: output, input, node_index, reshape, score, resize, normalize: see `grad_cam`.
+        **options: those of `AblationCAMOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is non-negative, float32 of
@@ -83,6 +95,4 @@ def ablation_cam(model, layer=None, target=None, *, batch_size=64, **options):
         >>> kx.ablation_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
         (5, 24, 32)
     """
-    return AblationCAM(
-        model, layer=layer, target=target, batch_size=batch_size, **options
-    ).explained_model()
+    return AblationCAM(model, **options).explained_model()

@@ -1,139 +1,170 @@
-"""Class activation maps: what a layer's feature maps say about the explained score."""
+"""Class activation mapping: the closed form of Grad-CAM for linear heads."""
 
+from typing import Unpack
+
+import keras
 from keras import ops
 
-from keras_explain.explainers.base import Explainer, heatmap_axes
-from keras_explain.explainers.resize import resize as resized
+from keras_explain.explainers._cam import FeatureMap
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.graph import targets
+from keras_explain.graph.steps import kind
+from keras_explain.signatures import spell_out
+
+UNCHANGED = ("Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+             "GaussianDropout", "GaussianNoise", "Cast", "_Cast", "_KeepMask")
+RESHAPING = ("Reshape", "Flatten", "Squeeze", "ExpandDims")
 
 
-class FeatureMap(Explainer):
-    """Abstract: a subclass gives `map_at(value, values, request) -> (map, predictions)`.
+@keras.saving.register_keras_serializable("keras_explain")
+class ClosedFormCAM(FeatureMap):
+    """The layer behind `cam`."""
 
-    `value` is the feature map to read, `values` are the model's inputs; the map has shape
-    (N, ...) at the feature map's own size.
+    def __init__(self, model, **options):
+        super().__init__(model, **options)
+        if callable(self.question.target) or self.question.score != "logit":
+            raise ValueError(
+                'Expected a class as `target` and score="logit", because the closed form holds'
+                f" for logits only, received target={self.question.target!r} and"
+                f" score={self.question.score!r}."
+                " Use `grad_cam`."
+            )
+        self.heads = tuple(self._head(value) for value in self.features)
+
+    def _head(self, value):
+        """The steps from a feature map to the logits, all of them linear."""
+        raw = self.question.program.outputs[0]
+        after, pooled = value, False
+        steps = self.question.program.with_outputs((raw,)).split([value])[1].steps
+        for step in steps:
+            pooling = _is_pooling(step, self.question.program)
+            follows = step.reads == [after] or kind(step.fn) == "_KeepMask"
+            linear = _is_linear(step, pooled or self._keeps_channels(step))
+            if not follows or not (linear or pooling and not pooled):
+                raise ValueError(_message(step.path or kind(step.fn)))
+            pooled, after = pooled or pooling, step.outputs[0]
+        if not pooled:
+            raise ValueError(_message("no pooling"))
+        return steps
+
+    def _keeps_channels(self, step):
+        """Whether a step before pooling leaves the channels, on the last axis, as they are."""
+        before, after = step.reads[0], step.outputs[0]
+        last = self.question.program.channel_axis(before) == len(before.spec.shape) - 1
+        return last and after.spec.shape[-1] == before.spec.shape[-1]
+
+    def map_at(self, value, values, request):
+        features, raw, predictions = self.question.program.with_outputs(
+            (value, *self.question.program.outputs))(values)
+        features = self.channels_last(features)
+        chosen = self.question.choose_class(self.question.scores(raw, predictions), request)
+        weights = None
+        for step in self.heads[self.features.index(value)]:
+            weights = _through(weights, step.fn)
+        if weights is None or len(weights.shape) == 1:
+            diagonal = ops.eye(features.shape[-1])
+            weights = diagonal if weights is None else diagonal * weights
+        by_class = targets.class_scores(weights, self.question.activation)
+        weights = ops.matmul(chosen, ops.transpose(by_class))
+        space = [1] * (len(features.shape) - 2)
+        weights = ops.reshape(weights, (-1, *space, features.shape[-1]))
+        return ops.sum(weights * features, axis=-1), predictions
+
+
+def _is_pooling(step, program):
+    """Whether a step averages over space, all of it."""
+    name, shape = kind(step.fn), step.reads[0].spec.shape
+    if name.startswith("GlobalAveragePooling"):
+        return True
+    if name == "Mean":
+        axes = step.fn.axis if isinstance(step.fn.axis, (list, tuple)) else [step.fn.axis]
+        channel = program.channel_axis(step.reads[0])
+        space = [a for a in range(1, len(shape)) if a != channel]
+        return None not in axes and sorted(a % len(shape) for a in axes) == space
+    return False
+
+
+def _is_linear(step, reshapes):
+    """Whether a step maps each cell's channels linearly, up to a constant."""
+    fn, name = step.fn, kind(step.fn)
+    activation = getattr(fn, "activation", None)
+    if activation is not None and activation is not keras.activations.linear:
+        return False
+    if name in ("Conv1D", "Conv2D", "Conv3D"):
+        pointwise = set(fn.kernel_size) == {1} and set(fn.strides) == {1} and fn.groups == 1
+        return pointwise and getattr(fn, "quantization_mode", None) is None
+    if name == "Dense":
+        return getattr(fn, "quantization_mode", None) is None
+    if name == "Rescaling":
+        return isinstance(fn.scale, (int, float))
+    return name in (*UNCHANGED, "BatchNormalization", "Activation") or reshapes and (
+        name in RESHAPING)
+
+
+def _through(weights, fn):
+    """Weights of the features after one more step: (channels, units), a diagonal, or None."""
+    if kind(fn) == "Rescaling":
+        kernel = ops.convert_to_tensor([float(fn.scale)])
+    elif kind(fn) == "BatchNormalization":
+        kernel = ops.rsqrt(ops.cast(fn.moving_variance, "float32") + fn.epsilon)
+        kernel = kernel * ops.cast(fn.gamma, "float32") if fn.scale else kernel
+    elif hasattr(fn, "kernel"):
+        kernel = ops.cast(ops.convert_to_tensor(fn.kernel), "float32")
+        kernel = ops.reshape(kernel, kernel.shape[-2:])
+    else:
+        return weights
+    if weights is None:
+        return kernel
+    if len(kernel.shape) == 1:
+        return weights * kernel
+    return weights[:, None] * kernel if len(weights.shape) == 1 else ops.matmul(weights, kernel)
+
+
+def _message(found):
+    return (
+        "Expected a head of global average pooling and linear layers (Dense, 1x1 convolution,"
+        f" BatchNormalization, Dropout) between the feature map and the logits, received {found!r}."
+        " Use `grad_cam`, which explains any differentiable head."
+    )
+
+
+@spell_out(ClosedFormCAM)
+def cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedModel:
+    """Build a model that shows how each place added to the logit, without gradients.
+
+    Class activation mapping, the ancestor of Grad-CAM: where global average pooling and a
+    linear layer end the network, the class's own weights times the feature maps tell exactly
+    what each cell contributes. `relu(cam) / cells` are Grad-CAM's numbers. No gradient
+    operation is in the graph, so the explained model converts to engines that know none.
+
+    Zhou et al. 2016, "Learning Deep Features for Discriminative Localization",
+    https://arxiv.org/abs/1512.04150.
 
     Args:
-        model: see `Explainer`.
-        layer: name, path or layer object, or a list of them (one map for each); None takes
-            the last feature map.
-        node_index: which call, for a layer that is used several times.
-        reshape: (height, width) of the token grid, for layers that output tokens
-            (N, tokens, channels). Tokens in front of the grid (class token) are left out.
-        resize: False leaves the map at the size of the feature map.
-        **options: see `Explainer`.
+        model: a built `keras.Model` that ends in global average pooling and linear layers
+            (Dropout and BatchNormalization may stand between), then any softmax or sigmoid. It
+            is shared and never changed.
+        **options: those of `FeatureMapOptions`; `help` shows each.
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap"}; the heatmap is signed, float32 of shape
+        (N, H, W), in units of the logit: at its native size (`resize=False`) its mean is the
+        logit but for the bias.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`; a head that is not linear, for which `grad_cam`
+            is the method.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([
+        ...     keras.Input((24, 32, 3)),
+        ...     keras.layers.Conv2D(4, 3, activation="relu"),
+        ...     keras.layers.GlobalAveragePooling2D(),
+        ...     keras.layers.Dense(2, activation="softmax"),
+        ... ])
+        >>> kx.cam(model, target=1)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        (5, 24, 32)
     """
-
-    def __init__(self, model, *, layer=None, node_index=None, reshape=None, resize=True,
-                 **options):
-        super().__init__(model, **options)
-        self.node_index, self.resize = node_index, resize
-        self.reshape = tuple(reshape) if reshape is not None else None
-        self.several = isinstance(layer, (list, tuple))
-        calls = [self._find(one) for one in (layer if self.several else [layer])]
-        self.layer_path = tuple(c.path for c in calls) if self.several else calls[0].path
-        self.features = tuple(c.outputs[0] for c in calls)
-        shapes = [self._feature_shape(c) for c in calls]
-        self.explain_inputs(self._inputs_like(shapes[0]))
-        if len(self.explained) != 1:
-            raise ValueError(
-                f"Expected one `input` to lay the map over, received {len(self.explained)}."
-            )
-        for call, shape in zip(calls, shapes, strict=True):
-            self._check_axes(call, shape)
-        if self.several:
-            self.keys = self.layer_path
-        self.native_shapes = tuple(shapes)
-
-    def _find(self, layer):
-        if layer is not None:
-            return self.scored.find(layer, self.node_index)
-        return self.scored.last_tokens() if self.reshape else self.scored.last_spatial()
-
-    def _feature_shape(self, call):
-        spec = call.outputs[0].spec
-        if self.reshape is not None:
-            tokens = spec.shape[1] if len(spec.shape) == 3 else None
-            grid = self.reshape[0] * self.reshape[1]
-            if tokens is None or not 0 <= tokens - grid < min(self.reshape):
-                raise ValueError(
-                    f"Expected `reshape` to fit the tokens of layer {call.path!r}, of shape"
-                    f" {spec.shape}, received {self.reshape} ({grid} tokens). Give the rows"
-                    " and columns of the patch grid; a few tokens in front of it may be others."
-                )
-            return self.reshape
-        if len(spec.shape) < 3:
-            raise ValueError(
-                f"Expected a layer with a feature map, received {call.path!r} of output shape"
-                f" {spec.shape}. Name a convolution, or use `saliency` or `occlusion`."
-            )
-        return self.scored.spatial_shape(call.outputs[0])
-
-    def _check_axes(self, call, shape):
-        axes = len(heatmap_axes(self.program, self.explained[0]))
-        if self.resize and len(shape) < axes:
-            raise ValueError(
-                f"Expected a layer with a map of {axes} axes, as the input has, received"
-                f" {call.path!r} of shape {call.outputs[0].spec.shape}. For tokens that were cut"
-                " from an image give their grid, as reshape=(14, 14); for the numbers as they"
-                " are, resize=False."
-            )
-
-    def _inputs_like(self, shape):
-        """The input that the features see and that has as many axes as they."""
-        seen = self.program.ancestors(self.features)
-        candidates = [v for v in self.program.inputs if v in seen]
-        fitting = [v for v in candidates if len(heatmap_axes(self.program, v)) == len(shape)]
-        return (fitting or candidates)[:1]
-
-    def heatmap_shapes(self):
-        value = self.explained[0]
-        size = tuple(value.spec.shape[a] for a in heatmap_axes(self.program, value))
-        return [size if self._resizes(shape) else shape for shape in self.native_shapes]
-
-    def _resizes(self, shape):
-        """A flat input that the model reshapes into an image has no size to resize to."""
-        return self.resize and len(shape) == len(heatmap_axes(self.program, self.explained[0]))
-
-    def compute(self, values, request):
-        heatmaps = []
-        for value, shape in zip(self.features, self.native_shapes, strict=True):
-            heatmap, predictions = self.map_at(value, values, request)
-            if self._resizes(shape):
-                image = values[self.program.inputs.index(self.explained[0])]
-                axes = heatmap_axes(self.program, self.explained[0])
-                heatmap = resized(heatmap, [ops.shape(image)[a] for a in axes])
-            heatmaps.append(heatmap)
-        return heatmaps, predictions
-
-    def map_at(self, value, values, request):
-        raise NotImplementedError
-
-    def channels_last(self, x):
-        """float32 of shape (N, ..., channels), tokens laid out as a grid."""
-        x = ops.cast(x, "float32")
-        if self.reshape is not None:
-            rows, columns = self.reshape
-            x = x[:, x.shape[1] - rows * columns :, :]
-            return ops.reshape(x, (-1, rows, columns, x.shape[-1]))
-        channel = self.program.channel_axis(self.features[0])
-        return x if channel == len(x.shape) - 1 else ops.moveaxis(x, channel, -1)
-
-    def get_config(self):
-        path = list(self.layer_path) if self.several else self.layer_path
-        return {**super().get_config(), "layer": path, "node_index": self.node_index,
-                "reshape": self.reshape, "resize": self.resize}
-
-
-class CAM(FeatureMap):
-    """Abstract: a subclass gives `combine(features, gradients) -> map`.
-
-    Both arrive as float32 of shape (N, ..., channels), channels last whatever the model's data
-    format; the map has shape (N, ...).
-    """
-
-    def map_at(self, value, values, request):
-        (features,), (grads,), predictions = self.gradients(values, request, [value])
-        return self.combine(self.channels_last(features), self.channels_last(grads)), predictions
-
-    def combine(self, features, gradients):
-        raise NotImplementedError
+    return ClosedFormCAM(model, **options).explained_model()

@@ -1,10 +1,16 @@
 """Eigen-CAM."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_explain import backend, targets
-from keras_explain.explainers.cam import FeatureMap
+from keras_explain import backend
+from keras_explain.explainers._cam import FeatureMap
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.graph import targets
+from keras_explain.signatures import spell_out
 
 STEPS = 256  # a second component within 1 % of the first is then suppressed 13 times
 
@@ -14,7 +20,7 @@ class EigenCAM(FeatureMap):
     """The layer behind `eigen_cam`."""
 
     def map_at(self, value, values, request):
-        program = self.program.with_outputs((value, self.program.outputs[1]))
+        program = self.question.program.with_outputs((value, self.question.program.outputs[1]))
         features, predictions = program(values)
         features = self.channels_last(features)
         cells = ops.shape(features)[1:-1]
@@ -57,7 +63,8 @@ def first_component(rows):
     return (ops.matmul(rows, direction) * largest)[:, :, 0]
 
 
-def eigen_cam(model, layer=None, target=None, **options):
+@spell_out(EigenCAM)
+def eigen_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedModel:
     """Build a model that shows what a layer reacts to most, without gradient and class.
 
     The first principal component of the feature map over its cells: the pattern of channels
@@ -71,10 +78,7 @@ def eigen_cam(model, layer=None, target=None, **options):
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared and never changed.
-        layer: the feature map to read, see `grad_cam`. None takes the last one.
-        target: see `grad_cam`; the map is the same for every class. It is taken so that this
-            builder can stand wherever another does.
-        **options: output, input, node_index, reshape, resize, normalize: see `grad_cam`.
+        **options: those of `FeatureMapOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is non-negative, float32 of
@@ -94,4 +98,4 @@ def eigen_cam(model, layer=None, target=None, **options):
         >>> kx.eigen_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
         (5, 24, 32)
     """
-    return EigenCAM(model, layer=layer, target=target, **options).explained_model()
+    return EigenCAM(model, **options).explained_model()

@@ -1,50 +1,43 @@
 """Gradients of anything that can be evaluated: central differences."""
 
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
 import keras
 import numpy as np
 
-from keras_explain import targets
-from keras_explain.batches import to_numpy
+from keras_explain.data.batches import to_numpy
+from keras_explain.graph import targets
 
 
 class FiniteDifferences:
-    """What `saliency(predict_fn, method="finite_differences")` returns.
+    """What `finite_differences` returns: called on inputs, or with `predict`, it explains them.
 
-    Called on inputs, or with `predict`, it gives the dict of an explained model. It is no
-    `keras.Model`: the function may be anything, so there is nothing to save or export.
-
-    Args:
-        predict_fn: function from a batch of inputs `(N, ...)` to scores `(N,)` or
-            `(N, classes)`; a `keras.Model` is asked for its outputs.
-        target: None (each example's best score), a class, one class per example, or a function
-            from the outputs to a score per example.
-        signed: False is the largest magnitude over channels, True the sum.
-        step: half the distance between the two points; None takes the cube root of the dtype's
-            precision, times the value where that is above 1.
-        channel_axis: axis that the heatmap sums up; None for inputs without channels. By
-            default the last one of inputs of rank 3 and more.
-        batch_size: rows in one call of `predict_fn`.
+    It gives the dict of an explained model, but is no `keras.Model`: the function may be
+    anything, so there is nothing to save or export.
     """
 
-    def __init__(self, predict_fn, target=None, *, signed=False, step=None, channel_axis="last",
+    def __init__(self, model, *, target=None, signed=False, epsilon=None, channel_axis="last",
                  batch_size=128):
-        if not callable(predict_fn):
+        if not callable(model):
             raise TypeError(
                 "Expected a function from a batch to scores, received"
-                f" {type(predict_fn).__name__}. Of a scikit-learn model pass `predict_proba`."
+                f" {type(model).__name__}. Of a scikit-learn model pass `predict_proba`."
             )
         if isinstance(target, str):
             raise TypeError(
                 "Expected `target` to be None, a class, one class per example or a function,"
                 f" received {target!r}."
             )
-        if step is not None and not step > 0:
-            raise ValueError(f"Expected `step` above 0, received {step!r}.")
+        if epsilon is not None and not epsilon > 0:
+            raise ValueError(
+                f"Expected `epsilon` above 0, received {epsilon!r}. None suits the precision of the"
+                " inputs.")
         if batch_size < 2:
             raise ValueError(f"Expected `batch_size` of at least 2, received {batch_size!r}.")
-        self.predict_fn = (predict_fn.predict_on_batch if isinstance(predict_fn, keras.Model)
-                           else predict_fn)
-        self.target, self.signed, self.step = target, signed, step
+        self.model = (model.predict_on_batch if isinstance(model, keras.Model)
+                           else model)
+        self.target, self.signed, self.epsilon = target, signed, epsilon
         self.channel_axis, self.batch_size = channel_axis, batch_size
 
     def __call__(self, x):
@@ -78,8 +71,8 @@ class FiniteDifferences:
         points = x[rows].reshape(len(rows), -1)
         at = np.arange(len(rows)), features
         values = points[at]
-        step = self.step or np.cbrt(np.finfo(x.dtype).eps)
-        step = step * np.ones_like(values) if self.step else step * np.maximum(1, np.abs(values))
+        step = self.epsilon or np.cbrt(np.finfo(x.dtype).eps)
+        step = step * np.ones_like(values) if self.epsilon else step * np.maximum(1, np.abs(values))
         above, below = points.copy(), points
         above[at], below[at] = values + step, values - step
         distance = above[at] - below[at]  # as the dtype rounds it
@@ -89,10 +82,10 @@ class FiniteDifferences:
         return (scores[: len(rows)] - scores[len(rows) :]) / distance
 
     def _outputs(self, x):
-        outputs = to_numpy(self.predict_fn(x))
+        outputs = to_numpy(self.model(x))
         if outputs.ndim == 0 or len(outputs) != len(x):
             raise ValueError(
-                f"Expected `predict_fn` to return one row per example, {len(x)}, received an"
+                f"Expected `model` to return one row per example, {len(x)}, received an"
                 f" array of shape {outputs.shape}."
             )
         return outputs
@@ -124,6 +117,49 @@ class FiniteDifferences:
         if axis is None:
             return gradient if self.signed else np.abs(gradient)
         return gradient.sum(axis=axis) if self.signed else np.abs(gradient).max(axis=axis)
+
+
+def finite_differences(
+    model: Any, *, target: int | Sequence[int] | Callable[..., Any] | None = None,
+    signed: bool = False, epsilon: float | None = None,
+    channel_axis: int | Literal["last"] | None = "last", batch_size: int = 128,
+) -> FiniteDifferences:
+    """Explain anything that can be evaluated by the slope of its score at each input.
+
+    The central difference stands for the gradient that `saliency` takes: the way to the
+    saliency of a model that has none, of any library. Costs two evaluations for each number of
+    the input, so it is for tables and small inputs.
+
+    Args:
+        model: a function from a batch (N, ...) to scores (N,) or (N, classes), or a
+            `keras.Model`.
+        target: None (each example's best score), a class, one class per example, or a function
+            from the outputs to a score per example.
+        signed: True keeps the sign and sums over the channels; False takes the largest
+            magnitude.
+        epsilon: half the distance between the two points; None takes the cube root of the
+            precision, times the value where that is above 1.
+        channel_axis: axis that the heatmap sums up; None for inputs without channels; "last":
+            the last one of inputs of rank 3 and more.
+        batch_size: rows in one evaluation.
+
+    Returns:
+        A `FiniteDifferences`: called on inputs it gives {"predictions", "heatmap"}, the heatmap
+        float32 without the channel axis, in units of the score per unit of input.
+
+    Raises:
+        TypeError: `model` cannot be called, inputs that are no numbers.
+        ValueError: an `epsilon` or `batch_size` that cannot be; answers that are not one row
+            per example.
+
+    Example:
+        >>> import numpy as np, keras_explain as kx
+        >>> slopes = kx.finite_differences(lambda x: 3 * x[:, 0] - x[:, 1], signed=True)
+        >>> slopes(np.ones((1, 2)))["heatmap"].round(3)
+        array([[ 3., -1.]], dtype=float32)
+    """
+    return FiniteDifferences(model, target=target, signed=signed, epsilon=epsilon,
+                             channel_axis=channel_axis, batch_size=batch_size)
 
 
 def _numbers(x):

@@ -1,9 +1,14 @@
 """Grad-CAM."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.cam import CAM
+from keras_explain.explainers._cam import CAM
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -16,7 +21,8 @@ class GradCAM(CAM):
         return ops.relu(ops.sum(weights * features, axis=-1))
 
 
-def grad_cam(model, layer=None, target=None, **options):
+@spell_out(GradCAM)
+def grad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedModel:
     """Build a model that shows where a convolutional network saw its class.
 
     The feature maps of one layer are weighted by the mean gradient of the class's logit and
@@ -29,19 +35,7 @@ def grad_cam(model, layer=None, target=None, **options):
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared: later training shows in the maps. It is never changed.
-        layer: the feature map to read: a name ("conv5"), a path into a nested model
-            ("backbone/conv5"), a layer object, or a list of them for one map each. None takes
-            the last feature map before pooling.
-        target: None explains each image's own top class; an int one class; a sequence one
-            class per image of the batch; "input" adds a model input `target` (int32, -1 for
-            the top class); a callable maps the model's outputs to a score (N,).
-        **options:
-            output, input: name or index, for models with several.
-            node_index: which call of a layer that is used several times.
-            reshape: (rows, columns) of the token grid of a transformer layer.
-            score: "logit" (default) or "probability".
-            resize: False keeps the map at the feature map's size.
-            normalize: None (raw, default), "max" or "range".
+        **options: those of `FeatureMapOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` from the same inputs to {"predictions": what `model` gives,
@@ -65,4 +59,4 @@ def grad_cam(model, layer=None, target=None, **options):
         >>> out["heatmap"].shape, out["predictions"].shape
         ((5, 24, 32), (5, 2))
     """
-    return GradCAM(model, layer=layer, target=target, **options).explained_model()
+    return GradCAM(model, **options).explained_model()

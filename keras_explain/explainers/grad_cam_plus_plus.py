@@ -1,9 +1,14 @@
 """Grad-CAM++."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.cam import CAM
+from keras_explain.explainers._cam import CAM
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -19,7 +24,8 @@ class GradCAMPlusPlus(CAM):
         return ops.relu(ops.sum(weights * features, axis=-1))
 
 
-def grad_cam_plus_plus(model, layer=None, target=None, **options):
+@spell_out(GradCAMPlusPlus)
+def grad_cam_plus_plus(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedModel:
     """Build a model that shows where a network saw its class, also where it saw it twice.
 
     Grad-CAM averages the gradient over the feature map, so of several objects of a class the
@@ -36,9 +42,7 @@ def grad_cam_plus_plus(model, layer=None, target=None, **options):
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared and never changed.
-        layer: the feature map to read, see `grad_cam`. None takes the last one.
-        target: the class to explain, see `grad_cam`.
-        **options: output, input, node_index, reshape, score, resize, normalize: see `grad_cam`.
+        **options: those of `FeatureMapOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is non-negative, float32 of
@@ -58,4 +62,4 @@ def grad_cam_plus_plus(model, layer=None, target=None, **options):
         >>> kx.grad_cam_plus_plus(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
         (5, 24, 32)
     """
-    return GradCAMPlusPlus(model, layer=layer, target=target, **options).explained_model()
+    return GradCAMPlusPlus(model, **options).explained_model()

@@ -1,10 +1,15 @@
 """Gradient times input."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.base import Explainer, differentiable_value
+from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Options
 from keras_explain.explainers.saliency import over_channels
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -15,25 +20,26 @@ class GradientXInput(Explainer):
 
     def __init__(self, model, **options):
         super().__init__(model, **options)
-        self.explain_inputs(self.program.inputs)
-        self.cut = tuple(differentiable_value(self.program, v) for v in self.explained)
+        self.explain_inputs(self.question.program.inputs)
+        self.cut = self.question.differentiable_values()
 
     def compute(self, values, request):
-        points, grads, predictions = self.gradients(values, request, self.cut)
+        points, grads, predictions = self.question.differentiate(values, request, self.cut)
         heatmaps = []
-        for value, point, gradient in zip(self.explained, points, grads, strict=True):
+        for value, point, gradient in zip(self.question.explained, points, grads, strict=True):
             product = ops.cast(point, "float32") * ops.cast(gradient, "float32")
-            heatmaps.append(over_channels(self.program, value, product, signed=True))
+            heatmaps.append(over_channels(self.question.program, value, product, signed=True))
         return heatmaps, predictions
 
 
-def gradient_x_input(model, target=None, **options):
+@spell_out(GradientXInput)
+def gradient_x_input(model: keras.Model, **options: Unpack[Options]) -> ExplainedModel:
     """Build a model that shows what each pixel contributes, to first order.
 
     The gradient of the class's logit times the input, summed over the channels: exactly the
     contribution in a linear model, and in a network of ReLUs without biases (there it adds up
     to the logit). Costs what saliency costs. It says nothing where the input is 0, so it depends
-    on what 0 means after preprocessing (black or the mean colour), and it is blind where a unit
+    on what 0 means after preprocessing (black or the mean color), and it is blind where a unit
     is saturated; `integrated_gradients` repairs both.
 
     Shrikumar et al. 2016, "Not Just a Black Box: Learning Important Features Through Propagating
@@ -41,8 +47,7 @@ def gradient_x_input(model, target=None, **options):
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
-        target: see `grad_cam`.
-        **options: output, input, score, normalize: see `grad_cam`.
+        **options: those of `Options`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is signed, float32 of shape
@@ -60,4 +65,4 @@ def gradient_x_input(model, target=None, **options):
         >>> bool(keras.ops.all(keras.ops.abs(total) < 1e-6))
         True
     """
-    return GradientXInput(model, target=target, **options).explained_model()
+    return GradientXInput(model, **options).explained_model()

@@ -1,9 +1,14 @@
 """HiResCAM."""
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.cam import CAM
+from keras_explain.explainers._cam import CAM
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -22,7 +27,17 @@ class HiResCAM(CAM):
         return {**super().get_config(), "signed": self.signed}
 
 
-def hires_cam(model, layer=None, target=None, *, signed=False, **options):
+class HiResCAMOptions(FeatureMapOptions, total=False):
+    """What `hires_cam` takes besides."""
+
+    signed: Annotated[
+        bool,
+        "True keeps the cells that speak against the class, with their sign.",
+    ]
+
+
+@spell_out(HiResCAM)
+def hires_cam(model: keras.Model, **options: Unpack[HiResCAMOptions]) -> ExplainedModel:
     """Build a model that shows which cells of a feature map the score was computed from.
 
     Each feature is multiplied by its own gradient, instead of by the gradient's mean over the
@@ -37,10 +52,7 @@ def hires_cam(model, layer=None, target=None, *, signed=False, **options):
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared and never changed.
-        layer: the feature map to read, see `grad_cam`. None takes the last one.
-        target: the class to explain, see `grad_cam`.
-        signed: True keeps the cells that speak against the class, with their sign.
-        **options: output, input, node_index, reshape, score, resize, normalize: see `grad_cam`.
+        **options: those of `HiResCAMOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape
@@ -62,4 +74,4 @@ def hires_cam(model, layer=None, target=None, *, signed=False, **options):
         >>> bool(abs(float(out["heatmap"][0].numpy().sum() - logit)) < 1e-4)
         True
     """
-    return HiResCAM(model, layer=layer, target=target, signed=signed, **options).explained_model()
+    return HiResCAM(model, **options).explained_model()

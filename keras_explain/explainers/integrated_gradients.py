@@ -1,14 +1,20 @@
-"""Integrated gradients, and expected gradients over several baselines."""
+"""Integrated gradients, and expected gradients over several hiding."""
+
+from typing import Annotated, Literal, Unpack
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_explain import backend
-from keras_explain.explainers import baselines
-from keras_explain.explainers.base import check_choice, check_positive, heatmap_axes
-from keras_explain.explainers.repeated import RepeatedGradients
+from keras_explain.checks import check_choice, check_positive
+from keras_explain.engine import hiding
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Baseline, Options
+from keras_explain.explainers._repeated import RepeatedGradients
 from keras_explain.explainers.saliency import over_channels
+from keras_explain.graph.axes import heatmap_axes
+from keras_explain.signatures import spell_out
 
 METHODS = ("gauss_legendre", "midpoint")
 
@@ -25,8 +31,8 @@ class IntegratedGradients(RepeatedGradients):
         check_positive("steps", steps)
         check_choice("method", method, METHODS)
         self.steps, self.method = steps, method
-        self.baseline = _per_input(baseline, self.explained, self.keys)
-        self.stacked = tuple(_is_stack(b, v) for b, v in zip(self.baseline, self.explained,
+        self.baseline = _per_input(baseline, self.question.explained, self.keys)
+        self.stacked = tuple(_is_stack(b, v) for b, v in zip(self.baseline, self.question.explained,
                                                              strict=True))
         counts = {len(b) for b, several in zip(self.baseline, self.stacked, strict=True) if several}
         if len(counts) > 1:
@@ -37,9 +43,9 @@ class IntegratedGradients(RepeatedGradients):
         self.baseline_count = counts.pop() if counts else 1
 
     def compute(self, values, request):
-        points, head = self.split_at(values, self.cut)
+        points, head = self.question.split_at(values, self.cut)
         scores, predictions = head(points)
-        chosen = self.choose(scores, request)
+        chosen = self.question.choose_class(scores, request)
         bases = [self._base(i, point, values) for i, point in enumerate(points)]
         nodes, weights = (ops.convert_to_tensor(x) for x in _quadrature(self.method, self.steps))
 
@@ -78,16 +84,16 @@ class IntegratedGradients(RepeatedGradients):
             0, self.baseline_count, add_base_score, ops.zeros_like(scores[:, 0]))
         gap = start / self.baseline_count - ops.sum(scores * chosen, axis=-1)
         heatmaps = []
-        for value, total in zip(self.explained, sums, strict=True):
+        for value, total in zip(self.question.explained, sums, strict=True):
             total = total / self.baseline_count
             gap = gap + ops.sum(total, axis=tuple(range(1, len(total.shape))))
-            heatmaps.append(over_channels(self.program, value, total, signed=True))
+            heatmaps.append(over_channels(self.question.program, value, total, signed=True))
         return heatmaps, predictions, gap
 
     def _base(self, i, point, values):
         """The baselines where input `i` is differentiated, one per example or per baseline."""
-        value, given = self.explained[i], self.baseline[i]
-        index, axes = self.program.inputs.index(value), heatmap_axes(self.program, value)
+        value, given = self.question.explained[i], self.baseline[i]
+        index, axes = self.question.index(value), heatmap_axes(self.question.program, value)
         embedded = self.cut[i] is not value
         if embedded and isinstance(given, str):  # no token: zero, or the mean of the sentence
             mean = ops.mean(point, axis=1, keepdims=True) if given == "mean" else 0
@@ -96,16 +102,16 @@ class IntegratedGradients(RepeatedGradients):
             one = ops.zeros_like(values[index][:1], dtype="float32")
             base = one + ops.convert_to_tensor(given)
         else:
-            base = baselines.baseline(values[index], axes, given)
+            base = hiding.baseline(values[index], axes, given)
         if embedded:
             base = ops.cast(base, values[index].dtype)
             inputs = [base if v is value else x
-                      for v, x in zip(self.program.inputs, values, strict=True)]
-            (base,) = self.program.with_outputs([self.cut[i]])(inputs)
+                      for v, x in zip(self.question.program.inputs, values, strict=True)]
+            (base,) = self.question.program.with_outputs([self.cut[i]])(inputs)
         return ops.cast(base, point.dtype)
 
     def get_config(self):
-        given = [baselines.to_config(b) for b in self.baseline]
+        given = [hiding.to_config(b) for b in self.baseline]
         if len(given) > 1:
             given = {str(k): b for k, b in zip(self.keys, given, strict=True)}
         else:
@@ -126,13 +132,13 @@ def _per_input(given, explained, keys):
     found = []
     for key, value in zip(keys, explained, strict=True):
         one = by_name[str(key)] if several else given
-        one = one if isinstance(one, str) else baselines.from_config(one)
+        one = one if isinstance(one, str) else hiding.from_config(one)
         if _is_stack(one, value):
             for single in one:
-                baselines.check("baseline", single, value.spec)
+                hiding.check("baseline", single, value.spec)
             found.append(one)
         else:
-            found.append(baselines.check("baseline", one, value.spec))
+            found.append(hiding.check("baseline", one, value.spec))
     return tuple(found)
 
 
@@ -151,8 +157,34 @@ def _quadrature(method, steps):
     return nodes.astype("float32"), weights.astype("float32")
 
 
-def integrated_gradients(model, target=None, *, baseline="zero", steps=32,
-                         method="gauss_legendre", batch_size=32, **options):
+class IntegratedGradientsOptions(Options, total=False):
+    """What `integrated_gradients` takes besides."""
+
+    baseline: Annotated[
+        Baseline,
+        "\"zero\", \"mean\" (of the image, per channel), \"blur\", a number, a color, an array "
+        "of the input's shape, or a stack of such arrays, whose results are averaged. For "
+        "models of tokens \"zero\" and \"mean\" are embeddings, numbers and arrays token ids. "
+        "With several inputs, a dict may hold one for each (by name, or index).",
+    ]
+    steps: Annotated[
+        int,
+        "points on the way.",
+    ]
+    method: Annotated[
+        Literal["gauss_legendre", "midpoint"],
+        'where they lie: "gauss_legendre" or "midpoint" (the Riemann sum).',
+    ]
+    batch_size: Annotated[
+        int,
+        "points that are differentiated at a time. It bounds the memory and changes no number.",
+    ]
+
+
+@spell_out(IntegratedGradients)
+def integrated_gradients(
+    model: keras.Model, **options: Unpack[IntegratedGradientsOptions]
+) -> ExplainedModel:
     """Build a model that shares the score out over the pixels, so that the shares add up.
 
     The gradient of the class's logit, averaged along the straight way from a baseline (an input
@@ -168,17 +200,7 @@ def integrated_gradients(model, target=None, *, baseline="zero", steps=32,
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
-        target: see `grad_cam`.
-        baseline: "zero", "mean" (of the image, per channel), "blur", a number, a colour, an
-            array of the input's shape, or a stack of such arrays, whose results are averaged.
-            For models of tokens "zero" and "mean" are embeddings, numbers and arrays token ids.
-            With several inputs, a dict may hold one for each (by name, or index).
-        steps: points on the way.
-        method: where they lie: "gauss_legendre" or "midpoint" (the Riemann sum).
-        batch_size: points that are differentiated at a time. It bounds the memory and changes
-            no number.
-        **options: output, input, score, normalize: see `grad_cam`. Inputs that are not
-            explained stay as they are along the way.
+        **options: those of `IntegratedGradientsOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap", "completeness_gap"}; the heatmap is signed,
@@ -199,7 +221,4 @@ def integrated_gradients(model, target=None, *, baseline="zero", steps=32,
         >>> out["heatmap"].shape, bool(keras.ops.all(abs(out["completeness_gap"]) < 1e-3))
         ((3, 16, 16), True)
     """
-    return IntegratedGradients(
-        model, target=target, baseline=baseline, steps=steps, method=method,
-        batch_size=batch_size, **options,
-    ).explained_model()
+    return IntegratedGradients(model, **options).explained_model()

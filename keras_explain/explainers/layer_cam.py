@@ -1,9 +1,14 @@
 """LayerCAM."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.cam import CAM
+from keras_explain.explainers._cam import CAM
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -14,11 +19,12 @@ class LayerCAM(CAM):
         return ops.relu(ops.sum(ops.relu(gradients) * features, axis=-1))
 
 
-def layer_cam(model, layer=None, target=None, **options):
+@spell_out(LayerCAM)
+def layer_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedModel:
     """Build a model that shows where a network saw its class, at shallow layers too.
 
     Each feature is weighted by its own positive gradient. Grad-CAM's one weight per channel
-    says little about a shallow layer, whose channels (edges, colours) fire all over the image;
+    says little about a shallow layer, whose channels (edges, colors) fire all over the image;
     weights per cell give fine maps there. Costs what Grad-CAM costs, plus the layers that the
     gradient passes. It leaves out what speaks against the class: features that cancel out look
     like evidence.
@@ -29,10 +35,7 @@ def layer_cam(model, layer=None, target=None, **options):
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared and never changed.
-        layer: the feature map to read, see `grad_cam`; a list gives one map for each, from
-            fine to coarse. None takes the last one.
-        target: the class to explain, see `grad_cam`.
-        **options: output, input, node_index, reshape, score, resize, normalize: see `grad_cam`.
+        **options: those of `FeatureMapOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is non-negative, float32 of
@@ -50,8 +53,9 @@ def layer_cam(model, layer=None, target=None, **options):
         ...     keras.layers.GlobalAveragePooling2D(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> maps = kx.layer_cam(model, ["shallow", "deep"])(np.ones((5, 24, 32, 3)))["heatmap"]
+        >>> explained = kx.layer_cam(model, layer=["shallow", "deep"])
+        >>> maps = explained(np.ones((5, 24, 32, 3)))["heatmap"]
         >>> maps["shallow"].shape, maps["deep"].shape
         ((5, 24, 32), (5, 24, 32))
     """
-    return LayerCAM(model, layer=layer, target=target, **options).explained_model()
+    return LayerCAM(model, **options).explained_model()

@@ -2,25 +2,25 @@
 
 import math
 import warnings
+from typing import Annotated, Literal, Unpack
 
 import keras
 from keras import ops
 
-from keras_explain.explainers import baselines, sliding
-from keras_explain.explainers.base import (
-    Explainer,
-    check_choice,
-    check_positive,
-    heatmap_axes,
-    image_like,
-    take_rows,
-)
-from keras_explain.incremental.adaptive import Search
-from keras_explain.incremental.executor import bind, folded
-from keras_explain.incremental.plan import Plan, plannable
-from keras_explain.incremental.precision import is_native, reduced
-from keras_explain.incremental.report import report
-from keras_explain.incremental.run import by_chunks, drops, image_by_image
+from keras_explain.checks import check_choice, check_positive
+from keras_explain.engine import hiding, sliding
+from keras_explain.engine.folding import bind, folded
+from keras_explain.engine.precision import is_native, reduced
+from keras_explain.engine.windows.adaptive import Search
+from keras_explain.engine.windows.plan import Plan, plannable
+from keras_explain.engine.windows.report import report
+from keras_explain.engine.windows.run import by_chunks, drops, image_by_image
+from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Baseline, Options, PerAxis
+from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.question import take_rows
+from keras_explain.signatures import spell_out
 
 ENGINES = ("auto", "incremental", "full")
 PRECISIONS = ("float32", "bfloat16")
@@ -35,27 +35,27 @@ class Occlusion(Explainer):
 
     signed = True
 
-    def __init__(self, model, *, patch_size=None, stride=None, patch_value="mean",
+    def __init__(self, model, *, patch_size=None, stride=None, baseline="mean",
                  batch_size=64, score="probability", engine="auto",
                  precision="float32", search="full", **options):
         super().__init__(model, score=score, **options)
-        self.explain_inputs(image_like(self.program))
+        self.explain_inputs(image_like(self.question.program))
         self.patch_size = sliding.per_axis("patch_size", patch_size)
         self.stride = sliding.per_axis("stride", stride)
         check_positive("batch_size", batch_size)
-        self.batch_size, self.patch_value = batch_size, patch_value
-        for value in self.explained:
-            self.patch_value = baselines.check("patch_value", patch_value, value.spec)
-        self.grids = tuple(self._grid(v) for v in self.explained)
+        self.batch_size, self.baseline = batch_size, baseline
+        for value in self.question.explained:
+            self.baseline = hiding.check("baseline", baseline, value.spec)
+        self.grids = tuple(self._grid(v) for v in self.question.explained)
         check_choice("engine", engine, ENGINES)
         check_choice("precision", precision, PRECISIONS)
         check_choice("search", search, SEARCHES)
         self.engine, self.precision, self.search = engine, precision, search
-        for value in self.explained:
+        for value in self.question.explained:
             self._check_searchable(value)
-        self.folded = folded(self.program)
+        self.folded = folded(self.question.program)
         self.plans = tuple(
-            self._plan(v, g) for v, g in zip(self.explained, self.grids, strict=True))
+            self._plan(v, g) for v, g in zip(self.question.explained, self.grids, strict=True))
 
     def _plan(self, value, grid):
         """The plan by windows, or the reason why every position runs the whole model."""
@@ -92,19 +92,19 @@ class Occlusion(Explainer):
         if self.search == "adaptive" and (len(shape) < 3 or None in shape[1:]):
             raise ValueError(
                 f'Expected an input with a map of fixed size for search="adaptive", because it'
-                f" interpolates between neighbours, received {shape}. Use search=\"full\"."
+                f" interpolates between neighbors, received {shape}. Use search=\"full\"."
             )
 
     def report(self):
         """What the engine does: for each step its window and saving, as text to print."""
         return "\n\n".join(report(value, plan) + self._savings_of_search(value, grid)
                            for value, plan, grid in zip(
-                               self.explained, self.plans, self.grids, strict=True))
+                               self.question.explained, self.plans, self.grids, strict=True))
 
     def _savings_of_search(self, value, grid):
         if self.search == "full":
             return ""
-        sizes = [value.spec.shape[a] for a in heatmap_axes(self.program, value)]
+        sizes = [value.spec.shape[a] for a in heatmap_axes(self.question.program, value)]
         counts = [sliding.count(n, *step) for n, step in zip(sizes, grid, strict=True)]
         search = Search.of(counts, grid)
         return (f'\nsearch="adaptive": {search.evaluations} of {math.prod(counts)} positions are'
@@ -112,7 +112,7 @@ class Occlusion(Explainer):
 
     def _grid(self, value):
         """(patch, stride) for each axis that the patch slides along."""
-        sizes = [value.spec.shape[a] for a in heatmap_axes(self.program, value)]
+        sizes = [value.spec.shape[a] for a in heatmap_axes(self.question.program, value)]
         patch = self.patch_size or [sliding.default_patch(value, s) for s in sizes]
         patch = patch * len(sizes) if len(patch) == 1 else patch
         stride = self.stride or [max(1, p // 2) for p in patch]
@@ -133,9 +133,9 @@ class Occlusion(Explainer):
     def compute(self, values, request):
         drops, predictions = self.drops(values, request)
         heatmaps = []
-        for value, grid, lost in zip(self.explained, self.grids, drops, strict=True):
-            image = values[self.program.inputs.index(value)]
-            sizes = [ops.shape(image)[a] for a in heatmap_axes(self.program, value)]
+        for value, grid, lost in zip(self.question.explained, self.grids, drops, strict=True):
+            image = values[self.question.index(value)]
+            sizes = [ops.shape(image)[a] for a in heatmap_axes(self.question.program, value)]
             heatmaps.append(sliding.spread(lost, sizes, grid))
         return heatmaps, predictions
 
@@ -146,15 +146,16 @@ class Occlusion(Explainer):
             A list with one tensor (N, positions per axis...) for each explained input, and the
             predictions.
         """
-        raw, predictions = self.program(values)
-        scores = self.scores(raw, predictions)
-        chosen = self.choose(scores, request)
+        raw, predictions = self.question.program(values)
+        scores = self.question.scores(raw, predictions)
+        chosen = self.question.choose_class(scores, request)
         fast = bind(self.folded)  # once a call, outside of the loop over positions
         rounding = 4 * sliding.rounding(raw, scores)
         found = []
-        for value, grid, plan in zip(self.explained, self.grids, self.plans, strict=True):
-            image = values[self.program.inputs.index(value)]
-            hidden = baselines.baseline(image, heatmap_axes(self.program, value), self.patch_value)
+        for value, grid, plan in zip(self.question.explained, self.grids, self.plans, strict=True):
+            image = values[self.question.index(value)]
+            axes = heatmap_axes(self.question.program, value)
+            hidden = hiding.baseline(image, axes, self.baseline)
             if isinstance(plan, Plan):
                 lost = self._drops_by_windows(fast, values, plan, hidden, chosen)
             else:
@@ -165,7 +166,8 @@ class Occlusion(Explainer):
     def _drops_by_windows(self, program, values, plan, hidden, chosen):
         """Score lost at each position, shape (N, positions per axis...)."""
         def score(outputs, image):
-            return ops.sum(self.scores(*outputs) * ops.take(chosen, image, axis=0), axis=-1)
+            scores = self.question.scores(*outputs) * ops.take(chosen, image, axis=0)
+            return ops.sum(scores, axis=-1)
 
         exact = None
         if self._reduces():
@@ -190,21 +192,19 @@ class Occlusion(Explainer):
 
     def _drops(self, program, values, value, grid, hidden, chosen):
         """The same, by one run of the whole model for each position."""
-        index = self.program.inputs.index(value)
-        image, axes = values[index], heatmap_axes(self.program, value)
+        index = self.question.index(value)
+        image, axes = values[index], heatmap_axes(self.question.program, value)
         sizes = [ops.shape(image)[a] for a in axes]
         counts = [sliding.count(size, *step) for size, step in zip(sizes, grid, strict=True)]
-        clean = ops.sum(self.scores(*program(values)) * chosen, axis=-1)
+        clean = ops.sum(self.question.scores(*program(values)) * chosen, axis=-1)
 
         def score(pairs):
             which, masks = sliding.masks(pairs, sizes, counts, grid)
             rows = take_rows(values, which)
-            for axis in range(1, len(image.shape)):
-                if axis not in axes:
-                    masks = ops.expand_dims(masks, axis)
+            masks = hiding.expand_mask(masks, len(image.shape), axes)
             patch = ops.take(hidden, which, axis=0) if hidden.shape[0] != 1 else hidden
             rows[index] = ops.where(masks, patch, rows[index])
-            lost = self.scores(*program(rows)) * ops.take(chosen, which, axis=0)
+            lost = self.question.scores(*program(rows)) * ops.take(chosen, which, axis=0)
             return ops.take(clean, which) - ops.sum(lost, axis=-1)
 
         images = ops.shape(image)[0]
@@ -223,7 +223,7 @@ class Occlusion(Explainer):
             **super().get_config(),
             "patch_size": self.patch_size,
             "stride": self.stride,
-            "patch_value": baselines.to_config(self.patch_value),
+            "baseline": hiding.to_config(self.baseline),
             "batch_size": self.batch_size,
             "engine": self.engine,
             "precision": self.precision,
@@ -231,8 +231,53 @@ class Occlusion(Explainer):
         }
 
 
-def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="mean",
-              batch_size=64, engine="auto", precision="float32", search="full", **options):
+class OcclusionOptions(Options, total=False):
+    """What `occlusion` takes besides."""
+
+    patch_size: Annotated[
+        PerAxis,
+        "pixels, an int or one per axis. None: an eighth of the input's size (one token, one "
+        "column for tokens and tables). A last patch that would stick out is shifted inward, so "
+        "that the border is covered.",
+    ]
+    stride: Annotated[
+        PerAxis,
+        "step between patches, an int or one per axis; None: half a patch. Where a stride "
+        "larger than the patch leaves gaps, the nearest patch speaks for them.",
+    ]
+    baseline: Annotated[
+        Baseline,
+        "\"mean\" (of the image, per channel), \"zero\", \"blur\", a number, a color, or an "
+        "array of the input's shape. Tokens are replaced by 0 unless a number is given.",
+    ]
+    batch_size: Annotated[
+        int,
+        "forward passes at a time. It bounds the memory and changes no number.",
+    ]
+    engine: Annotated[
+        Literal["auto", "incremental", "full"],
+        '"incremental" (by windows), "full" (the whole model at each position), or "auto": by '
+        'windows where they save work. `explained.explainer.report()` tells which and why.',
+    ]
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        '"float32", or "bfloat16" for the part of the model that the windows no longer shrink: '
+        'about twice as fast where the processor computes it natively. A rank correlation of '
+        'about 0.99 with the exact map is checked on 16 positions of every image; where it '
+        'fails the image is computed again in float32, with a warning.',
+    ]
+    search: Annotated[
+        Literal["full", "adaptive"],
+        '"full", or "adaptive": half of the positions (a third where the patch is at least 4 '
+        'strides), a coarse grid and then those that may change the hottest tenth; the rest is '
+        'interpolated. On 17 pictures that it was not tuned on the heatmaps kept a rank '
+        'correlation of 0.93 (worst 0.84) and 97 % of the hottest tenth, with a third of the '
+        'positions at a stride of 4 pixels 0.96 (0.88) and 95 %.',
+    ]
+
+
+@spell_out(Occlusion)
+def occlusion(model: keras.Model, **options: Unpack[OcclusionOptions]) -> ExplainedModel:
     """Build a model that hides one patch after the other and records what the score loses.
 
     What people understand best, and faithful by construction: each number is a measured drop.
@@ -246,28 +291,7 @@ def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="
 
     Args:
         model: a built `keras.Model`, of any kind. Never changed.
-        patch_size: pixels, an int or one per axis. None: an eighth of the input's size (one
-            token, one column for tokens and tables). A last patch that would stick out is
-            shifted inward, so that the border is covered.
-        stride: step between patches, an int or one per axis; None: half a patch. Where a
-            stride larger than the patch leaves gaps, the nearest patch speaks for them.
-        target: see `grad_cam`.
-        patch_value: "mean" (of the image, per channel), "zero", "blur", a number, a colour, or
-            an array of the input's shape. Tokens are replaced by 0 unless a number is given.
-        batch_size: forward passes at a time. It bounds the memory and changes no number.
-        engine: "incremental" (by windows), "full" (the whole model at each position), or "auto":
-            by windows where they save work. `explained.explainer.report()` tells which and why.
-        precision: "float32", or "bfloat16" for the part of the model that the windows no longer
-            shrink: about twice as fast where the processor computes it natively. A rank
-            correlation of about 0.99 with the exact map is checked on 16 positions of every
-            image; where it fails the image is computed again in float32, with a warning.
-        search: "full", or "adaptive": half of the positions (a third where the patch is at
-            least 4 strides), a coarse grid and then those that may change the hottest tenth;
-            the rest is interpolated. On 17 pictures that it was not tuned on the heatmaps kept
-            a rank correlation of 0.93 (worst 0.84) and 97 % of the hottest tenth, with a third
-            of the positions at a stride of 4 pixels 0.96 (0.88) and 95 %.
-        **options: output, input, normalize: see `grad_cam`; score: "probability" (default) or
-            "logit".
+        **options: those of `OcclusionOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is the signed drop, float32
@@ -288,8 +312,4 @@ def occlusion(model, patch_size=None, stride=None, target=None, *, patch_value="
         >>> explained.predict(np.random.rand(3, 16, 16, 1), verbose=0)["heatmap"].shape
         (3, 16, 16)
     """
-    return Occlusion(
-        model, patch_size=patch_size, stride=stride, target=target, patch_value=patch_value,
-        batch_size=batch_size, engine=engine, precision=precision, search=search,
-        **options,
-    ).explained_model()
+    return Occlusion(model, **options).explained_model()

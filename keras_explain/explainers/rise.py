@@ -1,25 +1,25 @@
 """RISE: the score under random masks."""
 
 import math
+from collections.abc import Sequence
+from typing import Annotated, Literal, Unpack
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_explain import backend
-from keras_explain.explainers import baselines, sliding
-from keras_explain.explainers.base import (
-    Explainer,
-    Plain,
-    check_choice,
-    check_positive,
-    heatmap_axes,
-    image_like,
-    take_rows,
-)
-from keras_explain.incremental.executor import bind, folded
+from keras_explain.checks import check_choice, check_positive
+from keras_explain.engine import hiding, sliding
+from keras_explain.engine.folding import bind, folded
+from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Baseline, Options
+from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.question import take_rows
+from keras_explain.signatures import spell_out
 
-ESTIMATORS = ("centred", "paper")
+ESTIMATORS = ("centered", "paper")
 SAMPLINGS = ("sobol", "bernoulli")
 
 
@@ -27,11 +27,11 @@ SAMPLINGS = ("sobol", "bernoulli")
 class RISE(Explainer):
     """The layer behind `rise`."""
 
-    def __init__(self, model, *, masks=1024, grid=7, probability=0.5, baseline="mean",
-                 estimator="centred", sampling="sobol", seed=0, batch_size=64,
+    def __init__(self, model, *, samples=1024, grid=7, probability=0.5, baseline="mean",
+                 estimator="centered", sampling="sobol", seed=0, batch_size=64,
                  score="probability", **options):
         super().__init__(model, score=score, **options)
-        check_positive("masks", masks)
+        check_positive("samples", samples)
         check_positive("batch_size", batch_size)
         check_choice("estimator", estimator, ESTIMATORS)
         check_choice("sampling", sampling, SAMPLINGS)
@@ -40,14 +40,14 @@ class RISE(Explainer):
                 "Expected `probability`, the visible share of each mask, between 0 and 1,"
                 f" received {probability!r}."
             )
-        self.explain_inputs(image_like(self.program))
-        self.masks, self.grid, self.probability = masks, grid, probability
+        self.explain_inputs(image_like(self.question.program))
+        self.samples, self.grid, self.probability = samples, grid, probability
         self.estimator, self.sampling, self.seed = estimator, sampling, int(seed)
-        self.batch_size, self.folded = batch_size, folded(self.program)
+        self.batch_size, self.folded = batch_size, folded(self.question.program)
         self.baseline = baseline
-        for value in self.explained:
-            self.baseline = baselines.check("baseline", baseline, value.spec)
-        self.designs = Plain([self._design(v) for v in self.explained])
+        for value in self.question.explained:
+            self.baseline = hiding.check("baseline", baseline, value.spec)
+        self.designs = _Designs([self._design(v) for v in self.question.explained])
 
     def _design(self, value):
         """The cells of all masks, bool of shape (masks, ...), and their shifts in 0..1."""
@@ -56,7 +56,7 @@ class RISE(Explainer):
                 "Expected inputs of numbers, of which a part can be hidden, received strings. Use"
                 " `saliency` or `LimeTextExplainer`."
             )
-        sizes = [value.spec.shape[a] for a in heatmap_axes(self.program, value)]
+        sizes = [value.spec.shape[a] for a in heatmap_axes(self.question.program, value)]
         grid = [self.grid] * len(sizes) if isinstance(self.grid, int) else list(self.grid)
         for cells in grid:
             check_positive("grid", cells)
@@ -73,52 +73,52 @@ class RISE(Explainer):
             from scipy.stats import qmc
 
             points = qmc.Sobol(count + len(grid), rng=self.seed).random_base2(
-                math.ceil(math.log2(self.masks)))[: self.masks]
+                math.ceil(math.log2(self.samples)))[: self.samples]
         else:
-            points = np.random.default_rng(self.seed).random((self.masks, count + len(grid)))
+            points = np.random.default_rng(self.seed).random((self.samples, count + len(grid)))
         cells = (points[:, :count] < self.probability).reshape(-1, *grid)
         return cells, points[:, count:].astype("float32")
 
     def compute(self, values, request):
-        raw, predictions = self.program(values)
-        clean = self.scores(raw, predictions)
-        chosen = self.choose(clean, request)
+        raw, predictions = self.question.program(values)
+        clean = self.question.scores(raw, predictions)
+        chosen = self.question.choose_class(clean, request)
         program, limit = bind(self.folded), sliding.rounding(raw, clean)
         heatmaps = []
-        for value, design in zip(self.explained, self.designs.value, strict=True):
-            index, axes = self.program.inputs.index(value), heatmap_axes(self.program, value)
+        for value, design in zip(self.question.explained, self.designs.pairs, strict=True):
+            index, axes = self.question.index(value), heatmap_axes(self.question.program, value)
             image = values[index]
             sizes = [ops.shape(image)[a] for a in axes]
-            hidden = baselines.baseline(image, axes, self.baseline)
+            hidden = hiding.baseline(image, axes, self.baseline)
 
             def score(pairs, index=index, axes=axes, sizes=sizes, hidden=hidden, design=design):
-                rows = pairs // self.masks
-                masks = _masks(design, pairs % self.masks, sizes)
+                rows = pairs // self.samples
+                masks = _masks(design, pairs % self.samples, sizes)
                 seen = take_rows(values, rows)
                 seen[index] = _blended(seen[index], ops.take(hidden, rows, axis=0), masks, axes)
-                scores = self.scores(*program(seen)) * ops.take(chosen, rows, axis=0)
+                scores = self.question.scores(*program(seen)) * ops.take(chosen, rows, axis=0)
                 return ops.sum(scores, axis=-1)
 
             found = sliding.for_all_pairs(
-                score, ops.shape(image)[0], [self.masks], self.batch_size)
-            found = ops.reshape(found, (-1, self.masks))
+                score, ops.shape(image)[0], [self.samples], self.batch_size)
+            found = ops.reshape(found, (-1, self.samples))
             heatmaps.append(self._averaged(design, found, sizes, limit))
         return heatmaps, predictions
 
     def _averaged(self, design, scores, sizes, limit):
         """The masks, weighted by their scores."""
-        centred = scores - ops.mean(scores, axis=1, keepdims=True)
-        centred = sliding.unless_rounding(centred, limit)
-        weights = centred / (self.masks * self.probability * (1 - self.probability))
+        centered = scores - ops.mean(scores, axis=1, keepdims=True)
+        centered = sliding.unless_rounding(centered, limit)
+        weights = centered / (self.samples * self.probability * (1 - self.probability))
         if self.estimator == "paper":
-            reacts = ops.any(ops.not_equal(centred, 0.0), axis=1, keepdims=True)
-            weights = ops.where(reacts, scores, 0.0) / (self.masks * self.probability)
-        steps = -(-self.masks // self.batch_size)
+            reacts = ops.any(ops.not_equal(centered, 0.0), axis=1, keepdims=True)
+            weights = ops.where(reacts, scores, 0.0) / (self.samples * self.probability)
+        steps = -(-self.samples // self.batch_size)
 
         def step(i, total):
             which = i * self.batch_size + ops.arange(self.batch_size)
-            inside = ops.cast(which < self.masks, "float32")
-            which = ops.minimum(which, self.masks - 1)
+            inside = ops.cast(which < self.samples, "float32")
+            which = ops.minimum(which, self.samples - 1)
             masks = ops.reshape(_masks(design, which, sizes), (self.batch_size, -1))
             return total + ops.matmul(ops.take(weights, which, axis=1) * inside, masks)
 
@@ -129,10 +129,17 @@ class RISE(Explainer):
         return ops.reshape(backend.fori_loop(0, steps, step, zeros), (-1, *sizes))
 
     def get_config(self):
-        return {**super().get_config(), "masks": self.masks, "grid": self.grid,
+        return {**super().get_config(), "samples": self.samples, "grid": self.grid,
                 "probability": self.probability,
-                "baseline": baselines.to_config(self.baseline), "estimator": self.estimator,
+                "baseline": hiding.to_config(self.baseline), "estimator": self.estimator,
                 "sampling": self.sampling, "seed": self.seed, "batch_size": self.batch_size}
+
+
+class _Designs:
+    """Hides arrays from Keras, which would track them as attributes of the layer."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
 
 
 def _masks(design, which, sizes):
@@ -159,11 +166,9 @@ def _masks(design, which, sizes):
 
 def _blended(image, hidden, masks, axes):
     """`image` where a mask is 1, `hidden` where it is 0."""
-    for axis in range(1, len(image.shape)):
-        if axis not in axes:
-            masks = ops.expand_dims(masks, axis)
+    masks = hiding.expand_mask(masks, len(image.shape), axes)
     dtype = keras.backend.standardize_dtype(image.dtype)
-    if baselines.is_tokens(image):
+    if hiding.is_tokens(image):
         return ops.where(masks > 0.5, image, hidden)
     pixels, hidden = ops.cast(image, "float32"), ops.cast(hidden, "float32")
     pixels = hidden + masks * (pixels - hidden)
@@ -177,14 +182,54 @@ def _product(sizes):
     return product
 
 
-def rise(model, target=None, *, masks=1024, grid=7, probability=0.5, baseline="mean",
-         estimator="centred", sampling="sobol", seed=0, batch_size=64, **options):
+class RISEOptions(Options, total=False):
+    """What `rise` takes besides."""
+
+    samples: Annotated[
+        int,
+        'how many masks; powers of two suit "sobol".',
+    ]
+    grid: Annotated[
+        int | Sequence[int],
+        "cells of a mask along each axis, or one number per axis. Tokens and columns of tables "
+        "are cells of their own.",
+    ]
+    probability: Annotated[
+        float,
+        "that a cell is visible.",
+    ]
+    baseline: Annotated[
+        Baseline,
+        "what is seen where the mask hides: \"mean\" (of the image, per channel), \"zero\" (the "
+        "paper's), \"blur\", a number, a color, or an array of the input's shape.",
+    ]
+    estimator: Annotated[
+        Literal["centered", "paper"],
+        '"centered" subtracts the mean score before the masks are added up, so that the map is '
+        'signed and needs about a quarter of the masks; "paper" does not.',
+    ]
+    sampling: Annotated[
+        Literal["sobol", "bernoulli"],
+        '"sobol" spreads the masks evenly, "bernoulli" draws each cell on its own.',
+    ]
+    seed: Annotated[
+        int,
+        "of the masks. Keras's and NumPy's generators are not touched.",
+    ]
+    batch_size: Annotated[
+        int,
+        "forward passes at a time. It bounds the memory and changes no number.",
+    ]
+
+
+@spell_out(RISE)
+def rise(model: keras.Model, **options: Unpack[RISEOptions]) -> ExplainedModel:
     """Build a model that shows which pixels raise the score when they are seen.
 
     The image is shown through many random soft masks; a pixel gets the mean score of the masks
     that show it, less that of the masks that hide it. Unlike `occlusion` it hides many places at
     once, so it also finds evidence of which one part is enough. Needs no gradient and no inner
-    layer, so it explains any model, at the price of `masks` forward passes per image. The map is
+    layer, so it explains any model, at the price of `samples` forward passes per image. The map is
     an estimate: other seeds give other maps, and few masks a cloudy one.
 
     Petsiuk, Das, Saenko 2018, "RISE: Randomized Input Sampling for Explanation of Black-box
@@ -192,20 +237,7 @@ def rise(model, target=None, *, masks=1024, grid=7, probability=0.5, baseline="m
 
     Args:
         model: a built `keras.Model`, of any kind. Never changed.
-        target: see `grad_cam`.
-        masks: how many; powers of two suit "sobol".
-        grid: cells of a mask along each axis, or one number per axis. Tokens and columns of
-            tables are cells of their own.
-        probability: that a cell is visible.
-        baseline: what is seen where the mask hides: "mean" (of the image, per channel), "zero"
-            (the paper's), "blur", a number, a colour, or an array of the input's shape.
-        estimator: "centred" subtracts the mean score before the masks are added up, so that the
-            map is signed and needs about a quarter of the masks; "paper" does not.
-        sampling: "sobol" spreads the masks evenly, "bernoulli" draws each cell on its own.
-        seed: of the masks. Keras's and NumPy's generators are not touched.
-        batch_size: forward passes at a time. It bounds the memory and changes no number.
-        **options: output, input, normalize: see `grad_cam`; score: "probability" (default) or
-            "logit".
+        **options: those of `RISEOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape (N, H, W),
@@ -221,10 +253,7 @@ def rise(model, target=None, *, masks=1024, grid=7, probability=0.5, baseline="m
         ...     keras.Input((16, 16, 1)), keras.layers.Flatten(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.rise(model, masks=64, grid=4)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
+        >>> kx.rise(model, samples=64, grid=4)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
         (3, 16, 16)
     """
-    return RISE(
-        model, target=target, masks=masks, grid=grid, probability=probability, baseline=baseline,
-        estimator=estimator, sampling=sampling, seed=seed, batch_size=batch_size, **options,
-    ).explained_model()
+    return RISE(model, **options).explained_model()

@@ -1,15 +1,15 @@
 """Saliency: the gradient of the score by the input."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.base import (
-    Explainer,
-    channel_axes,
-    check_choice,
-    differentiable_value,
-)
-from keras_explain.explainers.finite_differences import FiniteDifferences
+from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import SignedOptions
+from keras_explain.graph.axes import channel_axes
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -19,13 +19,13 @@ class Saliency(Explainer):
     def __init__(self, model, *, signed=False, **options):
         super().__init__(model, **options)
         self.signed = signed
-        self.explain_inputs(self.program.inputs)
-        self.cut = tuple(differentiable_value(self.program, v) for v in self.explained)
+        self.explain_inputs(self.question.program.inputs)
+        self.cut = self.question.differentiable_values()
 
     def compute(self, values, request):
-        _, grads, predictions = self.gradients(values, request, self.cut)
-        heatmaps = [over_channels(self.program, v, g, self.signed)
-                    for v, g in zip(self.explained, grads, strict=True)]
+        _, grads, predictions = self.question.differentiate(values, request, self.cut)
+        heatmaps = [over_channels(self.question.program, v, g, self.signed)
+                    for v, g in zip(self.question.explained, grads, strict=True)]
         return heatmaps, predictions
 
     def get_config(self):
@@ -43,7 +43,8 @@ def over_channels(program, value, gradient, signed):
     return ops.max(ops.abs(gradient), axis=channels) if channels else ops.abs(gradient)
 
 
-def saliency(model, target=None, *, signed=False, method="gradient", **options):
+@spell_out(Saliency)
+def saliency(model: keras.Model, **options: Unpack[SignedOptions]) -> ExplainedModel:
     """Build a model that shows how strongly each pixel moves the score.
 
     The gradient of the class's logit by the input: the largest magnitude over the channels, or
@@ -56,18 +57,12 @@ def saliency(model, target=None, *, signed=False, method="gradient", **options):
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
-        target: see `grad_cam`.
-        signed: True keeps the sign: positive where more of the input raises the score.
-        method: "gradient", or "finite_differences" for a model without gradients: any function
-            from a batch to scores in the place of `model`.
-        **options: output, input, score, normalize: see `grad_cam`; with finite differences
-            step, channel_axis, batch_size: see `FiniteDifferences`.
+        **options: those of `SignedOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape
         (N, H, W) for images, (N, T) for sequences and tokens, (N, F) for tables, in units of
-        the logit per unit of input. With several inputs, a list or dict of heatmaps. With
-        finite differences a `FiniteDifferences`, which is called the same way.
+        the logit per unit of input. With several inputs, a list or dict of heatmaps.
 
     Raises:
         TypeError, ValueError: see `grad_cam`.
@@ -79,7 +74,4 @@ def saliency(model, target=None, *, signed=False, method="gradient", **options):
         >>> bool(np.allclose(out["heatmap"][0], model.layers[0].kernel[:, 0]))
         True
     """
-    check_choice("method", method, ("gradient", "finite_differences"))
-    if method == "finite_differences":
-        return FiniteDifferences(model, target, signed=signed, **options)
-    return Saliency(model, target=target, signed=signed, **options).explained_model()
+    return Saliency(model, **options).explained_model()

@@ -1,13 +1,21 @@
 """Score-CAM."""
 
+from typing import Annotated, Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers import sliding
-from keras_explain.explainers.base import check_positive, heatmap_axes, take_rows
-from keras_explain.explainers.cam import FeatureMap
-from keras_explain.explainers.resize import resize
-from keras_explain.incremental.executor import bind, folded
+from keras_explain.checks import check_positive
+from keras_explain.engine import sliding
+from keras_explain.engine.folding import bind, folded
+from keras_explain.engine.hiding import expand_mask
+from keras_explain.engine.resizing import resize
+from keras_explain.explainers._cam import FeatureMap
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.question import take_rows
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -20,20 +28,20 @@ class ScoreCAM(FeatureMap):
         if channels is not None:
             check_positive("channels", channels)
         self.channels, self.batch_size = channels, batch_size
-        self.folded = folded(self.program)
-        self.image_axes = heatmap_axes(self.program, self.explained[0])
+        self.folded = folded(self.question.program)
+        self.image_axes = heatmap_axes(self.question.program, self.question.explained[0])
         if any(len(shape) != len(self.image_axes) for shape in self.native_shapes):
             raise ValueError(
                 "Expected feature maps with as many axes as the input, because Score-CAM lays"
                 f" them over it, received {self.native_shapes} and an input of shape"
-                f" {self.explained[0].spec.shape}. Use `ablation_cam`."
+                f" {self.question.explained[0].spec.shape}. Use `ablation_cam`."
             )
 
     def map_at(self, value, values, request):
-        features, raw, predictions = self.program.with_outputs(
-            (value, *self.program.outputs))(values)
-        clean = self.scores(raw, predictions)
-        chosen = self.choose(clean, request)
+        features, raw, predictions = self.question.program.with_outputs(
+            (value, *self.question.program.outputs))(values)
+        clean = self.question.scores(raw, predictions)
+        chosen = self.question.choose_class(clean, request)
         maps = ops.moveaxis(self.channels_last(features), -1, 1)
         maps = _most_varied(maps, self.channels)
         count, flat = maps.shape[1], ops.reshape(maps, (-1, *ops.shape(maps)[2:]))
@@ -42,7 +50,7 @@ class ScoreCAM(FeatureMap):
         def score(pairs):
             rows = pairs // count
             visible = self._masked(values, rows, ops.take(flat, pairs, axis=0))
-            scores = self.scores(*program(visible))
+            scores = self.question.scores(*program(visible))
             return ops.sum(scores * ops.take(chosen, rows, axis=0), axis=-1)
 
         scores = sliding.for_all_pairs(score, ops.shape(maps)[0], [count], self.batch_size)
@@ -57,15 +65,13 @@ class ScoreCAM(FeatureMap):
     def _masked(self, values, rows, maps):
         """The examples `rows`, the explained input seen through `maps`."""
         inputs = take_rows(values, rows)
-        index = self.program.inputs.index(self.explained[0])
+        index = self.question.index(self.question.explained[0])
         image = inputs[index]
         maps = resize(maps, [ops.shape(image)[a] for a in self.image_axes])
         space = tuple(range(1, len(maps.shape)))
         low = ops.min(maps, axis=space, keepdims=True)
         maps = ops.divide_no_nan(maps - low, ops.max(maps, axis=space, keepdims=True) - low)
-        for axis in range(1, len(image.shape)):
-            if axis not in self.image_axes:
-                maps = ops.expand_dims(maps, axis)
+        maps = expand_mask(maps, len(image.shape), self.image_axes)
         dtype = keras.backend.standardize_dtype(image.dtype)
         pixels = maps * ops.cast(image, "float32")
         inputs[index] = ops.cast(pixels if "float" in dtype else ops.round(pixels), dtype)
@@ -85,7 +91,21 @@ def _most_varied(maps, count):
     return ops.take_along_axis(maps, best, axis=1)
 
 
-def score_cam(model, layer=None, target=None, *, channels=None, batch_size=64, **options):
+class ScoreCAMOptions(FeatureMapOptions, total=False):
+    """What `score_cam` takes besides."""
+
+    channels: Annotated[
+        int | None,
+        "how many channels to try, those that vary most over each image. None: all.",
+    ]
+    batch_size: Annotated[
+        int,
+        "forward passes at a time. It bounds the memory and changes no number.",
+    ]
+
+
+@spell_out(ScoreCAM)
+def score_cam(model: keras.Model, **options: Unpack[ScoreCAMOptions]) -> ExplainedModel:
     """Build a model that weights feature maps by measuring instead of differentiating.
 
     Each channel of the feature map is enlarged, scaled to 0..1 and laid over the image as a
@@ -101,11 +121,7 @@ def score_cam(model, layer=None, target=None, *, channels=None, batch_size=64, *
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared and never changed.
-        layer: the feature map to read, see `grad_cam`. None takes the last one.
-        target: the class to explain, see `grad_cam`.
-        channels: how many channels to try, those that vary most over each image. None: all.
-        batch_size: forward passes at a time. It bounds the memory and changes no number.
-        **options: output, input, node_index, reshape, score, resize, normalize: see `grad_cam`.
+        **options: those of `ScoreCAMOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is non-negative, float32 of
@@ -125,6 +141,4 @@ def score_cam(model, layer=None, target=None, *, channels=None, batch_size=64, *
         >>> kx.score_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
         (5, 24, 32)
     """
-    return ScoreCAM(
-        model, layer=layer, target=target, channels=channels, batch_size=batch_size, **options
-    ).explained_model()
+    return ScoreCAM(model, **options).explained_model()

@@ -1,12 +1,17 @@
 """SmoothGrad: the gradient, averaged over noisy copies of the input."""
 
+from typing import Annotated, Literal, Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.base import check_choice, check_positive
-from keras_explain.explainers.noise import normal
-from keras_explain.explainers.repeated import RepeatedGradients
+from keras_explain.checks import check_choice, check_positive
+from keras_explain.engine.noise import normal
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import SignedOptions
+from keras_explain.explainers._repeated import RepeatedGradients
 from keras_explain.explainers.saliency import over_channels
+from keras_explain.signatures import spell_out
 
 FORMS = ("mean", "squared", "variance")
 
@@ -34,9 +39,9 @@ class SmoothGrad(RepeatedGradients):
         self.signed, self.seed = signed, int(seed)
 
     def compute(self, values, request):
-        points, head = self.split_at(values, self.cut)
+        points, head = self.question.split_at(values, self.cut)
         scores, predictions = head(points)
-        chosen = self.choose(scores, request)
+        chosen = self.question.choose_class(scores, request)
         widths = [self.noise * _range(p) for p in points]
 
         def vary(rows, which):
@@ -53,21 +58,21 @@ class SmoothGrad(RepeatedGradients):
             if self.form == "squared":
                 return [ops.square(g) for g in gradients]
             shifted = [g - ops.take(c, rows, axis=0)
-                       for g, c in zip(gradients, centres, strict=True)]
+                       for g, c in zip(gradients, centers, strict=True)]
             return [*shifted, *[ops.square(s) for s in shifted]]
 
         lists = 1
         if self.form == "variance":  # of differences from the clean gradient, which round less
-            _, centres, _ = self.gradients(values, request, self.cut)
-            centres, lists = [ops.cast(c, "float32") for c in centres], 2
+            _, centers, _ = self.question.differentiate(values, request, self.cut)
+            centers, lists = [ops.cast(c, "float32") for c in centers], 2
         sums = self.sums(points, head, chosen, self.samples, vary, terms, lists)
         means = [s / self.samples for s in sums]
         if self.form == "variance":
             count = len(points)
             means = [ops.maximum(square - ops.square(mean), 0.0)
                      for mean, square in zip(means[:count], means[count:], strict=True)]
-        return [over_channels(self.program, v, m, self.signed)
-                for v, m in zip(self.explained, means, strict=True)], predictions
+        return [over_channels(self.question.program, v, m, self.signed)
+                for v, m in zip(self.question.explained, means, strict=True)], predictions
 
     def get_config(self):
         return {**super().get_config(), "samples": self.samples, "noise": self.noise,
@@ -81,8 +86,34 @@ def _range(point):
     return ops.max(point, axis=axes, keepdims=True) - ops.min(point, axis=axes, keepdims=True)
 
 
-def smooth_grad(model, target=None, *, samples=32, noise=0.1, form="mean", signed=False, seed=0,
-                batch_size=32, **options):
+class SmoothGradOptions(SignedOptions, total=False):
+    """What `smooth_grad` takes besides."""
+
+    samples: Annotated[
+        int,
+        "noisy copies of each image.",
+    ]
+    noise: Annotated[
+        float,
+        "standard deviation as a share of each image's own range (largest minus smallest value; "
+        "of the embedding for tokens).",
+    ]
+    form: Annotated[
+        Literal["mean", "squared", "variance"],
+        '"mean" of the gradients, mean of their squares ("squared"), or their "variance".',
+    ]
+    seed: Annotated[
+        int,
+        "of the noise. Keras's generators are not touched.",
+    ]
+    batch_size: Annotated[
+        int,
+        "copies that are differentiated at a time. It bounds the memory and changes no number.",
+    ]
+
+
+@spell_out(SmoothGrad)
+def smooth_grad(model: keras.Model, **options: Unpack[SmoothGradOptions]) -> ExplainedModel:
     """Build a model that shows how strongly each pixel moves the score, without the noise.
 
     The gradient of a deep network jumps from pixel to pixel. Its mean over noisy copies of the
@@ -98,17 +129,9 @@ def smooth_grad(model, target=None, *, samples=32, noise=0.1, form="mean", signe
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
-        target: see `grad_cam`.
-        samples: noisy copies of each image.
-        noise: standard deviation as a share of each image's own range (largest minus smallest
-            value; of the embedding for tokens).
-        form: "mean" of the gradients, mean of their squares ("squared"), or their "variance".
         signed: True keeps the sign of the mean, summed over the channels; else the largest
             magnitude over the channels.
-        seed: of the noise. Keras's generators are not touched.
-        batch_size: copies that are differentiated at a time. It bounds the memory and changes
-            no number.
-        **options: output, input, score, normalize: see `grad_cam`.
+        **options: those of `SmoothGradOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape (N, H, W)
@@ -127,7 +150,4 @@ def smooth_grad(model, target=None, *, samples=32, noise=0.1, form="mean", signe
         >>> kx.smooth_grad(model, samples=4)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
         (3, 16, 16)
     """
-    return SmoothGrad(
-        model, target=target, samples=samples, noise=noise, form=form, signed=signed, seed=seed,
-        batch_size=batch_size, **options,
-    ).explained_model()
+    return SmoothGrad(model, **options).explained_model()

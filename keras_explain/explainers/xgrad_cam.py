@@ -1,9 +1,14 @@
 """XGrad-CAM."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_explain.explainers.cam import CAM
+from keras_explain.explainers._cam import CAM
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -17,7 +22,8 @@ class XGradCAM(CAM):
         return ops.relu(ops.sum(ops.divide_no_nan(effect, total) * features, axis=-1))
 
 
-def xgrad_cam(model, layer=None, target=None, **options):
+@spell_out(XGradCAM)
+def xgrad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedModel:
     """Build a model that shows where a network saw its class, with weights that add up.
 
     Grad-CAM with another mean: the gradient of a channel is averaged over the cells in
@@ -32,9 +38,7 @@ def xgrad_cam(model, layer=None, target=None, **options):
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It
             is shared and never changed.
-        layer: the feature map to read, see `grad_cam`. None takes the last one.
-        target: the class to explain, see `grad_cam`.
-        **options: output, input, node_index, reshape, score, resize, normalize: see `grad_cam`.
+        **options: those of `FeatureMapOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is non-negative, float32 of
@@ -54,4 +58,4 @@ def xgrad_cam(model, layer=None, target=None, **options):
         >>> kx.xgrad_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
         (5, 24, 32)
     """
-    return XGradCAM(model, layer=layer, target=target, **options).explained_model()
+    return XGradCAM(model, **options).explained_model()

@@ -60,7 +60,7 @@ def description(path, methods, labels, preprocess):
         "format": "keras_explain/1",
         "model": {"name": model.name, "parameters": int(model.count_params())},
         "methods": {name or "default": _method(m.explainer) for name, m in methods.items()},
-        "classes": methods[""].explainer.classes,
+        "classes": methods[""].explainer.question.classes,
         "labels": labels,
         "preprocess": preprocess and getattr(preprocess, "name", None) or (
             getattr(preprocess, "__qualname__", None)),

@@ -8,12 +8,12 @@ GREY = (4899, 9617, 1868)  # of 2 ** 14, for red, green and blue
 
 
 def overlay(pixels, heatmap, signed, alpha):
-    """Lay coloured heatmaps over their images.
+    """Lay colored heatmaps over their images.
 
     Args:
         pixels: of shape (N, H, W, 1 or 3), 0 to 255.
-        heatmap: float32 of shape (N, h, w). Each spans the colours by its own largest value.
-        signed: whether zero lies in the middle of the colours.
+        heatmap: float32 of shape (N, h, w). Each spans the colors by its own largest value.
+        signed: whether zero lies in the middle of the colors.
         alpha: the heatmap's weight, 0 to 1.
 
     Returns:
@@ -30,8 +30,8 @@ def overlay(pixels, heatmap, signed, alpha):
     levels = tf.round((heatmap - low) / (high - low) * last)
     colors = tf.gather(table, tf.cast(tf.clip_by_value(levels, 0, last), tf.int32))
     if signed:
-        grey = tf.reduce_sum(tf.cast(rgb, tf.int32) * GREY, axis=-1, keepdims=True)
-        grey = tf.cast((grey + 2**13) // 2**14, tf.float32)
+        gray = tf.reduce_sum(tf.cast(rgb, tf.int32) * GREY, axis=-1, keepdims=True)
+        gray = tf.cast((gray + 2**13) // 2**14, tf.float32)
         fade = min(1.0, 2 * alpha)
-        rgb = tf.round((1 - fade) * rgb + fade * grey)
+        rgb = tf.round((1 - fade) * rgb + fade * gray)
     return tf.cast(tf.round((1 - alpha) * rgb + alpha * colors), tf.uint8)

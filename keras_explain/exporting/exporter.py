@@ -3,7 +3,7 @@
 import pathlib
 
 from keras_explain import backend
-from keras_explain.explainers.explained_model import ExplainedModel
+from keras_explain.explainers._explained_model import ExplainedModel
 
 FORMATS = ("saved_model", "onnx", "litert", "openvino")
 
@@ -97,10 +97,11 @@ def _check(methods):
                 "Expected an explained model, as `grad_cam(model)` returns it, received"
                 f" {type(explained).__name__}. Build one first."
             )
-        if isinstance(explained.explainer.target, tuple):
+        if isinstance(explained.explainer.question.target, tuple):
             raise ValueError(
                 "Expected a target that fits any batch, received one class for each of"
-                f" {len(explained.explainer.target)} images. Build with target=None: requests"
+                f" {len(explained.explainer.question.target)} images. Build with target=None:"
+                " requests"
                 " then choose classes through the signature `explain_class`."
             )
         if explained.explainer.model is not methods[""].explainer.model:

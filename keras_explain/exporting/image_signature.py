@@ -17,7 +17,7 @@ class ImageSignature:
             raise ValueError(f"Expected `alpha` between 0 and 1, received {alpha!r}.")
         self.explainer, self.answer, self.labels = explainer, answer, labels
         self.fit, self.top, self.alpha, self.max_pixels = fit, top, alpha, max_pixels
-        (spec,) = tree.flatten(explainer.symbolic_inputs())
+        (spec,) = tree.flatten(explainer.question.symbolic_inputs())
         self.channels_first = _channels_first(explainer)
         shape = spec.shape[2:] + spec.shape[1:2] if self.channels_first else spec.shape[1:]
         self.height, self.width = size or shape[:2]
@@ -27,7 +27,7 @@ class ImageSignature:
     @staticmethod
     def refusal(explainer, options):
         """Why a model has no such signature; None if it can have it."""
-        specs = tree.flatten(explainer.symbolic_inputs())
+        specs = tree.flatten(explainer.question.symbolic_inputs())
         reason = None
         if len(specs) != 1:
             reason = f"{len(specs)} inputs"
@@ -56,7 +56,7 @@ class ImageSignature:
 
     def chosen_class(self, image_bytes, target):
         """`explain_image_class`."""
-        classes = self.explainer.classes
+        classes = self.explainer.question.classes
         wrong = tf.logical_or(target < -1, target >= classes)
         message = tf.strings.join([
             f"Expected a target from -1 (top class) to {classes - 1}, received ",
@@ -117,16 +117,16 @@ class ImageSignature:
 def class_probabilities(explainer, outputs):
     """The explained output as float32 of shape (N, classes); None if it has no classes."""
     found = [v for k, v in outputs.items() if k == "predictions" or k.startswith("predictions_")]
-    if callable(explainer.target):
+    if callable(explainer.question.target):
         return None
     scores = tf.cast(found[_index(explainer)], tf.float32)
-    if len(scores.shape) != 2 or explainer.classes < 2:
+    if len(scores.shape) != 2 or explainer.question.classes < 2:
         return None
     return tf.concat([1 - scores, scores], axis=-1) if scores.shape[-1] == 1 else scores
 
 
 def _index(explainer):
-    choice, model = explainer.output_choice, explainer.model
+    choice, model = explainer.question.output, explainer.model
     if not isinstance(choice, str):
         return choice or 0
     names = list(model.output) if isinstance(model.output, dict) else list(model.output_names)
@@ -134,7 +134,7 @@ def _index(explainer):
 
 
 def _channels_first(explainer):
-    return explainer.program.channel_axis(explainer.program.inputs[0]) == 1
+    return explainer.question.program.channel_axis(explainer.question.program.inputs[0]) == 1
 
 
 def _where(fine, values):

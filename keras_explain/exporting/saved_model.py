@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 from keras import tree
 
-from keras_explain import backend, targets
+from keras_explain import backend
 from keras_explain.exporting import describe
 from keras_explain.exporting.image_signature import ImageSignature
 from keras_explain.exporting.labels import Labels
+from keras_explain.graph import targets
 
 SIGNATURES = ("explain", "explain_class", "explain_image", "explain_image_class")
 
@@ -19,10 +20,10 @@ def write(methods, path, wanted, labels, preprocess, image_options):
     wanted = _checked(wanted)
     explainer = methods[""].explainer
     with tempfile.TemporaryDirectory() as scratch:
-        labels = Labels(labels, explainer.classes, scratch)
+        labels = Labels(labels, explainer.question.classes, scratch)
         with_images = _check_images(explainer, wanted, preprocess, image_options)
         writer = _Writer(list(methods.values()), labels)
-        inputs = _specs(explainer.symbolic_inputs())
+        inputs = _specs(explainer.question.symbolic_inputs())
         writer.compute("serving_default",
                        lambda inputs: explainer.model(inputs, training=False), inputs)
         for name, explained in methods.items():
@@ -97,7 +98,7 @@ def _add_tensor_signatures(writer, explained, suffix, inputs):
     Returns:
         Whether requests can choose a class, and `answer(inputs, target=None)`.
     """
-    target, name = explained.explainer.target, f"explain{suffix}"
+    target, name = explained.explainer.question.target, f"explain{suffix}"
     if callable(target):
         explain = writer.compute(
             name, lambda inputs: _flat(explained(inputs, training=False)), inputs)

@@ -2,9 +2,9 @@
 
 from keras import ops, tree
 
-from keras_explain.incremental.affine import Affine
-from keras_explain.incremental.executor import bind, folded
-from keras_explain.incremental.precision import reduced
+from keras_explain.engine.affine import Affine
+from keras_explain.engine.folding import bind, folded
+from keras_explain.engine.precision import reduced
 
 
 def fast_executor(model, program, precision="float32"):

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-_FOR, _AGAINST = "#b2182b", "#2166ac"  # the ends of the diverging colour map of `images`
+_FOR, _AGAINST = "#b2182b", "#2166ac"  # the ends of the diverging color map of `images`
 
 
 def picture(explanation, k, label, sign):
-    """uint8 `(H, W, 3)`: the k superpixels in colour, the rest grey and faint."""
+    """uint8 `(H, W, 3)`: the k superpixels in color, the rest gray and faint."""
     from keras_explain.images import to_uint8
 
     _check_image(explanation)
     rgb = to_uint8(explanation.subject.picture)
-    grey = np.uint8(rgb.mean(axis=-1, keepdims=True) * 0.25 + 140)
-    return np.where(explanation.mask(k, label, sign)[..., None], rgb, grey)
+    gray = np.uint8(rgb.mean(axis=-1, keepdims=True) * 0.25 + 140)
+    return np.where(explanation.mask(k, label, sign)[..., None], rgb, gray)
 
 
 def heat_picture(explanation, label, alpha=0.6):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_explain.incremental.run import TRUSTED
+from keras_explain.engine.windows.run import TRUSTED
 from keras_explain.lime import sampling
 from keras_explain.lime._progress import Progress
 from keras_explain.lime._request import check_int

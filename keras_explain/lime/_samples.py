@@ -16,7 +16,7 @@ class LimeWarning(UserWarning):
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """The neighbourhood of one input.
+    """The neighborhood of one input.
 
     Args:
         features: `(N, S)` float.

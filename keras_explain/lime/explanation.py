@@ -144,7 +144,7 @@ class Explanation:
         return self.subject.spread(chosen) > 0
 
     def picture(self, k=5, label=None, sign="positive"):
-        """The image with only its most important superpixels, the rest faded to grey.
+        """The image with only its most important superpixels, the rest faded to gray.
 
         Args:
             k, label, sign: as for `mask`.

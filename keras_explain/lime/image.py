@@ -6,13 +6,14 @@ import numpy as np
 from keras import ops
 
 from keras_explain import superpixels
-from keras_explain.incremental.precision import is_native
-from keras_explain.incremental.run import PROBES
+from keras_explain.engine.precision import is_native
+from keras_explain.engine.windows.run import PROBES
 from keras_explain.lime._explainer import Explainer
 from keras_explain.lime._local import Problem
 from keras_explain.lime.explanation import make
 from keras_explain.lime.predictor import pad
 from keras_explain.lime.subjects import ImageSubject
+from keras_explain.superpixels._canvas import check_image
 
 
 class LimeImageExplainer(Explainer):
@@ -31,8 +32,8 @@ class LimeImageExplainer(Explainer):
         segments: how superpixels are found, as `method` of `superpixels.segment`: `"slic"`,
             `"seeds"`, `"lsc"`, `"quickshift"`, `"felzenszwalb"`, `"grid"`, a number of SLIC
             superpixels, labels `(H, W)` or a callable.
-        fill: what replaces a superpixel: `"mean"`, its mean colour, as in `lime`; `"blur"`; a
-            number or colour in the image's own units; an array of the image's shape.
+        fill: what replaces a superpixel: `"mean"`, its mean color, as in `lime`; `"blur"`; a
+            number or color in the image's own units; an array of the image's shape.
         preprocess: from a batch of images like the explained one to the model's input.
         sampler: `"hadamard"`, `"bernoulli"`, `"uniform"`, `"sobol"` or a callable; see
             `keras_explain.lime.sampling`. By default `"hadamard"`.
@@ -96,7 +97,7 @@ class LimeImageExplainer(Explainer):
             )
         if isinstance(fill, str) and fill not in ("mean", "blur"):
             raise ValueError(
-                f"expected fill to be 'mean', 'blur', a colour or an image, received {fill!r}"
+                f"expected fill to be 'mean', 'blur', a color or an image, received {fill!r}"
             )
         self._segments, self._fill = segments, fill
         self._rough = _rough(self._predictor, precision, self._local.batch_size)
@@ -116,7 +117,7 @@ class LimeImageExplainer(Explainer):
 
         Args:
             image: `(H, W)`, `(H, W, C)` or `(C, H, W)`, as the model, or `preprocess`, takes it;
-                with or without a batch axis of 1. A grey image gets the model's number of
+                with or without a batch axis of 1. A gray image gets the model's number of
                 channels. `(C, H, W)` is assumed where the first axis is 1, 3 or 4 and the last is
                 not.
             classes: `None` for the top class, an int for so many top classes, or a list of class
@@ -151,7 +152,7 @@ class LimeImageExplainer(Explainer):
         image = np.asarray(image)
         if image.ndim == 4 and len(image) == 1:
             image = image[0]
-        superpixels.check_image(image)
+        check_image(image)
         axis = _channel_axis(image)
         shape, dtype = self._predictor.input_spec
         if shape is None or self._predictor.preprocess is not None:
@@ -159,9 +160,9 @@ class LimeImageExplainer(Explainer):
         if np.dtype(dtype if dtype != "bfloat16" else "float32").kind == "f":
             image = image.astype(np.float32)
         if len(shape) == 4 and (axis is None or image.shape[axis] == 1):
-            grey = image if axis is None else np.squeeze(image, axis)
+            gray = image if axis is None else np.squeeze(image, axis)
             axis = 0 if shape[-1] not in (1, 3) and shape[1] in (1, 3) else -1
-            image = np.repeat(np.expand_dims(grey, axis), shape[-1 if axis else 1] or 1, axis)
+            image = np.repeat(np.expand_dims(gray, axis), shape[-1 if axis else 1] or 1, axis)
         fits = len(image.shape) == len(shape) - 1 and all(
             wanted in (None, size) for wanted, size in zip(shape[1:], image.shape, strict=True)
         )

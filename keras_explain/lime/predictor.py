@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
+from keras_explain.graph.program import Program
 from keras_explain.lime._executor import fast_executor
-from keras_explain.program import Program
 
 
 class Predictor:

@@ -110,9 +110,9 @@ class TabularSubject:
     """A row of a table.
 
     Args:
-        features: what each weight belongs to: `"28 < age <= 37"`, `"colour = red"`, or `"age"`
+        features: what each weight belongs to: `"28 < age <= 37"`, `"color = red"`, or `"age"`
             where the weight is the effect of one standard deviation.
-        columns: the table's feature behind each: `"age"`, `"colour"`.
+        columns: the table's feature behind each: `"age"`, `"color"`.
         values: the row's value of each: `35`, `"red"`.
     """
 

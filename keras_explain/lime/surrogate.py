@@ -40,7 +40,7 @@ class Regression:
     """What a surrogate is fitted to: one class's scores around one input.
 
     Args:
-        features: `(N, S)`; 1 and 0 for features kept and taken out, or standardised changes.
+        features: `(N, S)`; 1 and 0 for features kept and taken out, or standardized changes.
         scores: `(N,)`, the explained model's.
         sample_weights: `(N,)` with a mean of 1.
         names: the features' names.
@@ -54,22 +54,22 @@ class Regression:
     num_features: int | None = None
 
     @functools.cached_property
-    def centres(self):
+    def centers(self):
         """The weighted means of the features and of the scores."""
         w = self.sample_weights / self.sample_weights.sum()
         return w @ self.features, w @ self.scores
 
     @functools.cached_property
     def gram(self):
-        """`(S, S)`: weighted products of the centred features, times the number of samples."""
-        centred = self.features - self.centres[0]
-        return centred.T @ (centred * self.sample_weights[:, None])
+        """`(S, S)`: weighted products of the centered features, times the number of samples."""
+        centered = self.features - self.centers[0]
+        return centered.T @ (centered * self.sample_weights[:, None])
 
     @functools.cached_property
     def cross(self):
-        """`(S,)`: weighted products of the centred features and the centred scores."""
-        centred = self.scores - self.centres[1]
-        return self.features.T @ (centred * self.sample_weights)
+        """`(S,)`: weighted products of the centered features and the centered scores."""
+        centered = self.scores - self.centers[1]
+        return self.features.T @ (centered * self.sample_weights)
 
     @property
     def sparse(self):
@@ -88,7 +88,7 @@ class Regression:
             weights[chosen] = np.linalg.solve(gram + penalty * np.eye(len(chosen)), cross)
         else:
             weights[chosen] = np.linalg.pinv(gram, rcond=1e-10, hermitian=True) @ cross
-        mean, score = self.centres
+        mean, score = self.centers
         return Fit(weights, float(score - mean @ weights))
 
 

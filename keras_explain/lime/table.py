@@ -35,8 +35,8 @@ class Table:
         categorical: the columns, by name or index, whose numbers are codes; or a dict from them to
             the codes' names `["red", "green"]`. Columns of text, booleans and pandas' categories
             always are.
-        groups: one-hot columns that belong together: `{"colour": ["red", "green", "blue"]}`. A
-            group is one feature, so no row is ever two colours at once.
+        groups: one-hot columns that belong together: `{"color": ["red", "green", "blue"]}`. A
+            group is one feature, so no row is ever two colors at once.
         bins: numeric columns are cut at quantiles into so many bins, and what is explained is that
             a value lies in its bin, as in `lime`'s tables. `None` leaves them continuous: what is
             explained is the effect of one standard deviation.

@@ -12,7 +12,7 @@ class Vocabulary:
     """Clusters of superpixels that look alike, which `submodular_pick` uses as features of images.
 
     Superpixel 7 of one image has nothing to do with superpixel 7 of another; "grass" may occur in
-    both. The paper proposes colour histograms or other features of superpixels for this.
+    both. The paper proposes color histograms or other features of superpixels for this.
 
     Reference: Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016, section 4.
 
@@ -20,7 +20,7 @@ class Vocabulary:
         num_words: the number of clusters, fewer where there are fewer superpixels.
         describe: from an image and its segments `(H, W)` to features `(S, D)` whose distances mean
             something, such as a network's feature map averaged over each superpixel. By default
-            `describe_superpixels`: colour and texture.
+            `describe_superpixels`: color and texture.
         seed: of k-means.
 
     Raises:
@@ -73,7 +73,7 @@ class Vocabulary:
 
 
 def describe_superpixels(image, segments):
-    """Colour and texture of each superpixel, in units in which colour counts most.
+    """Color and texture of each superpixel, in units in which color counts most.
 
     Args:
         image: `(H, W)` or `(H, W, C)`, as for `images.to_uint8`.
@@ -91,9 +91,9 @@ def describe_superpixels(image, segments):
     rgb = to_uint8(image).astype(np.float32) / 255
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
     dx, dy = (cv2.Sobel(lab[..., 0], cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
-    flat, neighbours = segments.ravel(), np.ones((3, 3), np.uint8)
+    flat, neighbors = segments.ravel(), np.ones((3, 3), np.uint8)
     labels = segments.astype(np.float32)
-    inside = cv2.dilate(labels, neighbours) == cv2.erode(labels, neighbours)
+    inside = cv2.dilate(labels, neighbors) == cv2.erode(labels, neighbors)
     angle, slope = np.arctan2(dy, dx), np.hypot(dx, dy) * inside
     turned = [slope * np.square(np.cos(angle - k * np.pi / 4)) for k in range(4)]
 
@@ -101,7 +101,7 @@ def describe_superpixels(image, segments):
         sums = np.stack([np.bincount(flat, layer.ravel()) for layer in layers], axis=1)
         return sums / np.bincount(flat)[:, None]
 
-    colours = np.moveaxis(lab, -1, 0).astype(float)
-    centre = mean(colours)
-    spread = np.sqrt(np.maximum(mean(np.square(colours)) - np.square(centre), 0))
-    return np.concatenate([centre / 20, spread / 40, mean(turned) / 100], axis=1)
+    colors = np.moveaxis(lab, -1, 0).astype(float)
+    center = mean(colors)
+    spread = np.sqrt(np.maximum(mean(np.square(colors)) - np.square(center), 0))
+    return np.concatenate([center / 20, spread / 40, mean(turned) / 100], axis=1)

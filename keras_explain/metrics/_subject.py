@@ -4,28 +4,28 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_explain.chunks import even, in_chunks
-from keras_explain.explainers.base import Explainer, heatmap_axes, take_rows
-from keras_explain.incremental.executor import bind, folded
+from keras_explain.engine.chunks import even, in_chunks
+from keras_explain.engine.folding import bind, folded
+from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.question import Question, take_rows
 
 
-class Subject(Explainer):
-    """A model, the one input that heatmaps are of, and the score that is watched."""
+class Subject:
+    """A question, the place and axes of the one input that is changed, and a fast program.
 
-    def __init__(self, model, **options):
-        super().__init__(model, **options)
-        large = [v for v in self.program.inputs if len(v.spec.shape) > 2]
-        self.explain_inputs(large or self.program.inputs)
-        if len(self.explained) > 1:
-            names = [v.spec.name for v in self.program.inputs]
-            raise ValueError(
-                "Expected heatmaps of one input, because a metric changes one at a time,"
-                f" received a model in which {len(self.explained)} are explained. Name one of"
-                f" {names} with `input=`."
-            )
-        self.index = self.program.inputs.index(self.explained[0])
-        self.axes = heatmap_axes(self.program, self.explained[0])
-        self.fast, self.built = folded(self.program), True
+    Args:
+        model: a `keras.Model`.
+        **asked: see `Question`.
+    """
+
+    def __init__(self, model, **asked):
+        self.question = Question(model, **asked)
+        program = self.question.program
+        self.question.choose_one_input(image_like(program), "a metric changes one at a time")
+        (self.value,) = self.question.explained
+        self.index = self.question.index(self.value)
+        self.axes = heatmap_axes(program, self.value)
+        self.fast = folded(program)
 
 
 class Trials(keras.layers.Layer):
@@ -42,6 +42,7 @@ class Trials(keras.layers.Layer):
     def __init__(self, subject, plan, batch_size):
         super().__init__(dtype="float32", autocast=False)
         self.subject, self.plan, self.batch_size = subject, plan, batch_size
+        self.model = subject.question.model  # whose weights the trials read
 
     def call(self, inputs):
         *values, heatmap, request = inputs
@@ -49,8 +50,9 @@ class Trials(keras.layers.Layer):
         run = bind(subject.fast)
         image = values[subject.index]
         sizes = [image.shape[a] for a in subject.axes]
-        scores = subject.scores(*run(values))
-        chosen = subject.choose(scores, None if callable(subject.target) else request)
+        asked = subject.question
+        scores = asked.scores(*run(values))
+        chosen = asked.choose_class(scores, None if callable(asked.target) else request)
         clean = ops.sum(scores * chosen, axis=-1)
         prepared = self.plan.prepare(image, heatmap, subject.axes)
         count = self.plan.count(sizes)
@@ -60,7 +62,7 @@ class Trials(keras.layers.Layer):
             given = take_rows(values, rows)
             given[subject.index] = self.plan.change(
                 given[subject.index], take_rows(prepared, rows), k, subject.axes)
-            return ops.sum(subject.scores(*run(given)) * ops.take(chosen, rows, axis=0), axis=-1)
+            return ops.sum(asked.scores(*run(given)) * ops.take(chosen, rows, axis=0), axis=-1)
 
         found = for_all(score, ops.shape(image)[0] * count, self.batch_size)
         found = ops.reshape(found, (-1, count))
@@ -87,17 +89,9 @@ def for_all(score, total, batch_size):
 def asked(subject, plan, shapes, heatmap_shape, batch_size):
     """The `keras.Model` that runs the trials of `plan` on inputs of fixed shapes."""
     inputs = [keras.Input(shape, dtype=v.spec.dtype)
-              for shape, v in zip(shapes, subject.program.inputs, strict=True)]
+              for shape, v in zip(shapes, subject.question.program.inputs, strict=True)]
     inputs += [keras.Input(heatmap_shape, dtype="float32"), keras.Input((), dtype="int32")]
     return keras.Model(inputs, Trials(subject, plan, batch_size)(inputs))
-
-
-def spread_mask(mask, image, axes):
-    """A mask (N, *sizes) with the axes that it lacks beside `image`."""
-    for axis in range(1, len(image.shape)):
-        if axis not in axes:
-            mask = ops.expand_dims(mask, axis)
-    return mask
 
 
 def flat_count(sizes):

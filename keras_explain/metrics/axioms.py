@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_explain.metrics._baseline import filled, frozen
+from keras_explain.metrics._filling import filled, frozen
 from keras_explain.metrics.evaluator import Evaluator, check_heatmaps
 
 

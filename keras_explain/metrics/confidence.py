@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_explain.metrics._baseline import filled, frozen
-from keras_explain.metrics._subject import spread_mask
+from keras_explain.engine.hiding import expand_mask
+from keras_explain.metrics._filling import filled, frozen
 from keras_explain.metrics.evaluator import Evaluator
 
 
@@ -27,7 +27,7 @@ class _Shown:
 
     def change(self, image, prepared, k, axes):
         visible, nothing = prepared
-        visible = spread_mask(visible, image, axes)
+        visible = expand_mask(visible, len(image.shape), axes)
         pixels, nothing = ops.cast(image, "float32"), ops.cast(nothing, "float32")
         shown = nothing + visible * (pixels - nothing)
         dtype = keras.backend.standardize_dtype(image.dtype)
@@ -49,7 +49,7 @@ def average_drop(model, x, heatmaps=None, *, target=None, baseline="mean", batch
 
     Args:
         baseline: what is seen where the heatmap is 0, see `deletion`; the paper's is black
-            after preprocessing, often the mean colour.
+            after preprocessing, often the mean color.
         model, x, heatmaps, target, batch_size: see `deletion`. The score is the probability.
 
     Returns:

@@ -6,9 +6,10 @@ import numpy as np
 from keras import ops
 from scipy.integrate import trapezoid
 
-from keras_explain.explainers.base import check_positive
-from keras_explain.metrics._baseline import filled, frozen
-from keras_explain.metrics._subject import flat_count, spread_mask
+from keras_explain.checks import check_positive
+from keras_explain.engine.hiding import expand_mask
+from keras_explain.metrics._filling import filled, frozen
+from keras_explain.metrics._subject import flat_count
 from keras_explain.metrics.evaluator import Evaluator
 
 
@@ -37,7 +38,7 @@ class _Curve:
         sizes = [image.shape[a] for a in axes]
         bounds = ops.convert_to_tensor(changed(flat_count(sizes), self.count(sizes)))
         first = ops.take(bounds, k if self.insert else k + 1)[:, None]
-        mask = spread_mask(ops.reshape(rank < first, (-1, *sizes)), image, axes)
+        mask = expand_mask(ops.reshape(rank < first, (-1, *sizes)), len(image.shape), axes)
         return ops.where(mask, image, nothing) if self.insert else ops.where(mask, nothing, image)
 
 
@@ -124,7 +125,7 @@ def deletion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, ba
         patch_size: side of the cells that are deleted as one, in the order of their mean; 1, the
             paper's, is single pixels.
         baseline: what is put in their place: "mean" (of the image, per channel), "zero",
-            "blur", a number, a colour, an array of the input's shape.
+            "blur", a number, a color, an array of the input's shape.
         score: "probability" or "logit".
         batch_size: forward passes at a time. It bounds the memory and changes no number.
 
@@ -158,7 +159,7 @@ def insertion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, b
     Direction: higher is better.
     Cost: `steps` + 1 forward passes per image.
     Weakness: it rewards maps that uncover connected areas; fine-grained maps look worse than
-    they are. A blurred image may still be recognised: then all curves start high.
+    they are. A blurred image may still be recognized: then all curves start high.
 
     Args:
         baseline: what the image starts from; the default blurs by 5 % of its side (11 pixels at

@@ -1,16 +1,16 @@
 """One model, asked by many metrics: each graph is built once."""
 
 import copy
-import math
 
 import numpy as np
 from keras import ops, tree
 
-from keras_explain import targets
-from keras_explain.batches import to_numpy
-from keras_explain.explainers.base import check_positive
-from keras_explain.explainers.explained_model import ExplainedModel
-from keras_explain.explainers.resize import resize
+from keras_explain.checks import check_positive
+from keras_explain.data.batches import to_numpy
+from keras_explain.data.predicting import predict
+from keras_explain.engine.resizing import resize
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.graph import targets
 from keras_explain.metrics._subject import Subject, asked
 
 
@@ -43,16 +43,16 @@ class Evaluator:
         check_positive("batch_size", batch_size)
         self.explained = model if isinstance(model, ExplainedModel) else None
         if self.explained is not None:
-            explainer = self.explained.explainer
-            model, target = explainer.model, explainer.target if target is None else target
-            output = explainer.output_choice if output is None else output
-            if input is None and len(explainer.explained) == 1:
-                input = explainer.program.inputs.index(explainer.explained[0])
+            question = self.explained.explainer.question
+            model, target = question.model, question.target if target is None else target
+            output = question.output if output is None else output
+            if input is None and len(question.explained) == 1:
+                input = question.index(question.explained[0])
         self.model, self.batch_size, self.score = model, batch_size, score
         self._options = {"output": output, "input": input}
         self._callable = target if callable(target) else None
         self._subjects, self._graphs = {}, {}
-        self.target = _target(target, self._subject("probability").classes)
+        self.target = _target(target, self._subject("probability").question.classes)
 
     @classmethod
     def of(cls, model, **options):
@@ -68,7 +68,7 @@ class Evaluator:
                 " the Evaluator with it."
             )
         twin = copy.copy(model)
-        twin.target = _target(target, model._subject("probability").classes)
+        twin.target = _target(target, model._subject("probability").question.classes)
         return twin
 
     def subject(self, score):
@@ -112,7 +112,7 @@ class Evaluator:
                 " Pass an array (N, ...), or an explained model in place of the model."
             )
         explained = self.explained
-        if isinstance(self.target, tuple) or self.target != explained.explainer.target:
+        if isinstance(self.target, tuple) or self.target != explained.explainer.question.target:
             explained = with_requests(explained)
             x, request = self._split_target(x)
             x = requested(explained, x, self._request(request, len(tree.flatten(x)[0])))
@@ -122,7 +122,7 @@ class Evaluator:
         """Scores (N, 1 + K): of the examples as they are, then of the K trials of `plan`."""
         subject = self.subject(score)
         shapes = tuple(v.shape[1:] for v in values)
-        key = (plan, subject.score, shapes, heatmaps.shape[1:])
+        key = (plan, subject.question.score, shapes, heatmaps.shape[1:])
         if key not in self._graphs:
             self._graphs[key] = asked(subject, plan, shapes, heatmaps.shape[1:], self.batch_size)
         return predict(self._graphs[key], [*values, heatmaps, request], self.batch_size)
@@ -133,17 +133,17 @@ class Evaluator:
         request = self._request(request, len(self._values(x)[0]))
         if self._callable or (request >= 0).all():
             return request
-        subject = self._subject("probability")
-        answer, outputs = subject.program.outputs
+        asked = self._subject("probability").question
+        answer, outputs = asked.program.outputs
         answers = tree.flatten(predict(self.model, x, self.batch_size))
         answer = answers[tree.flatten(outputs).index(answer)]
-        scores = targets.class_scores(answer, subject.activation, probability=True)
+        scores = targets.class_scores(answer, asked.activation, probability=True)
         top = ops.convert_to_numpy(scores).argmax(-1).astype("int32")
         return np.where(request >= 0, request, top)
 
     def _values(self, x):
         """Inputs as a flat list of arrays that fit the model."""
-        specs = [v.spec for v in self._subject("probability").program.inputs]
+        specs = [v.spec for v in self._subject("probability").question.program.inputs]
         values = tree.flatten(x)
         if len(values) != len(specs):
             raise ValueError(
@@ -162,10 +162,7 @@ class Evaluator:
         """Inputs without the classes that an explained model with target="input" takes."""
         if self.target != targets.INPUT:
             return x, None
-        if isinstance(x, dict):
-            return {k: v for k, v in x.items() if k != "target"}, x["target"]
-        *x, request = x
-        return (x if len(x) > 1 else x[0]), request
+        return targets.split_target(x)
 
     def _request(self, request, count):
         if request is not None:
@@ -187,42 +184,17 @@ def _target(target, classes):
 
 def with_requests(explained):
     """The same explanation with the class of each image as an input."""
-    explainer = explained.explainer
-    if explainer.target == targets.INPUT or callable(explainer.target):
+    question = explained.explainer.question
+    if question.takes_target or callable(question.target):
         return explained
-    return explainer.variant(target=targets.INPUT).explained_model()
+    return explained.explainer.variant(target=targets.INPUT).explained_model()
 
 
 def requested(explained, x, classes):
     """The inputs of an explained model that takes classes: `x` and them."""
-    if explained.explainer.target != targets.INPUT:
+    if not explained.explainer.question.takes_target:
         return x
-    classes = np.asarray(classes, "int32")
-    if isinstance(x, dict):
-        return {**x, "target": classes}
-    return [*tree.flatten(x), classes]
-
-
-def predict(model, x, batch_size):
-    """`model` on all of `x`, at most `batch_size` at a time, as NumPy.
-
-    Not `model.predict`: under PyTorch it draws from the global generator, which would change a
-    training around it.
-    """
-    x = tree.map_structure(np.asarray, x)
-
-    def run(rows):
-        return model.predict_on_batch(tree.map_structure(lambda a: a[rows], x))
-
-    return in_batches(run, len(tree.flatten(x)[0]), batch_size)
-
-
-def in_batches(run, count, batch_size):
-    """`run(rows)` for 0 to `count` - 1 in equal batches; the results as NumPy, joined."""
-    size = math.ceil(count / math.ceil(count / batch_size))
-    parts = [tree.map_structure(ops.convert_to_numpy, run(np.arange(i, min(i + size, count))))
-             for i in range(0, count, size)]
-    return tree.map_structure(lambda *a: np.concatenate(a), *parts)
+    return targets.add_target(x, np.asarray(classes, "int32"))
 
 
 def check_heatmaps(heatmaps, count=None):

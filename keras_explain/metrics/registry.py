@@ -7,12 +7,12 @@ import math
 
 import numpy as np
 
-from keras_explain.explainers.explained_model import ExplainedModel
+from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.metrics.axioms import completeness
 from keras_explain.metrics.confidence import average_drop, increase_in_confidence
 from keras_explain.metrics.curves import deletion, insertion
 from keras_explain.metrics.evaluator import Evaluator
-from keras_explain.metrics.localisation import energy_pointing_game, pointing_game
+from keras_explain.metrics.localization import energy_pointing_game, pointing_game
 from keras_explain.metrics.removal import infidelity, sensitivity_n
 from keras_explain.metrics.robustness import max_sensitivity
 from keras_explain.metrics.simplicity import complexity, sparseness

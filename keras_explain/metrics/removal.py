@@ -6,9 +6,9 @@ import functools
 import numpy as np
 from keras import ops
 
-from keras_explain.explainers.base import check_choice, check_positive
-from keras_explain.metrics._baseline import filled, frozen
-from keras_explain.metrics._subject import spread_mask
+from keras_explain.checks import check_choice, check_positive
+from keras_explain.engine.hiding import expand_mask
+from keras_explain.metrics._filling import filled, frozen
 from keras_explain.metrics.evaluator import Evaluator
 
 SCALES = ("best", "raw")
@@ -39,7 +39,8 @@ class _Removal:
 
     def change(self, image, prepared, k, axes):
         masks = ops.convert_to_tensor(self.hidden([image.shape[a] for a in axes]))
-        return ops.where(spread_mask(ops.take(masks, k, axis=0), image, axes), prepared[0], image)
+        mask = expand_mask(ops.take(masks, k, axis=0), len(image.shape), axes)
+        return ops.where(mask, prepared[0], image)
 
 
 def sensitivity_n(model, x, heatmaps=None, *, target=None, share=0.2, patch_size=None,

@@ -3,9 +3,10 @@
 import numpy as np
 from keras import tree
 
-from keras_explain.explainers.base import check_positive
-from keras_explain.explainers.explained_model import ExplainedModel
-from keras_explain.metrics.evaluator import Evaluator, in_batches, requested, with_requests
+from keras_explain.checks import check_positive
+from keras_explain.data.predicting import in_batches
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.metrics.evaluator import Evaluator, requested, with_requests
 
 
 def max_sensitivity(explained, x, *, radius=0.02, samples=10, seed=0, batch_size=64):
@@ -44,7 +45,7 @@ def max_sensitivity(explained, x, *, radius=0.02, samples=10, seed=0, batch_size
     check_positive("samples", samples)
     evaluator = Evaluator(explained, batch_size=batch_size)
     subject = evaluator.subject("probability")
-    spec, image = subject.explained[0].spec, subject.index
+    spec, image = subject.value.spec, subject.index
     if "float" not in spec.dtype and len(spec.shape) < 4:
         raise ValueError(
             f"Expected inputs that noise can change a little, received {spec.dtype} of shape"

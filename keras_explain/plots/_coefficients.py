@@ -9,9 +9,9 @@ from keras_explain.plots import _grid
 def coefficient_maps(rows, class_names=None, title=None):
     """Show one map per class and model: what speaks for the class, and what against it.
 
-    Signed maps are drawn in a diverging colour map with zero in its middle, one scale for a row
+    Signed maps are drawn in a diverging color map with zero in its middle, one scale for a row
     so that its classes can be compared; rows have scales of their own, since their units differ.
-    A row without negative values, such as mean images, is drawn in grey.
+    A row without negative values, such as mean images, is drawn in gray.
 
     Args:
         rows: a dict of a row's name to its maps `(classes, H, W)`.

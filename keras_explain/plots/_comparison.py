@@ -16,10 +16,10 @@ _MARGIN = 0.2
 _GAP = 0.3
 _HEADLINE = 0.52
 _NAME = 0.3
-_BELOW = 0.55  # the colour bar and its numbers
+_BELOW = 0.55  # the color bar and its numbers
 
 _COLUMNS = 4
-_COMMON = 0.995  # share of the pixels that colours tell apart at least
+_COMMON = 0.995  # share of the pixels that colors tell apart at least
 _MOST_PREDICTIONS = 5
 _INK, _QUIET, _TRACK, _BAR = "#1f1f1f", "#5f6368", "#e8eaed", "#3b6ea5"
 
@@ -27,10 +27,10 @@ _INK, _QUIET, _TRACK, _BAR = "#1f1f1f", "#5f6368", "#e8eaed", "#3b6ea5"
 def comparison(image, heatmaps, predictions=None, alpha=0.5, unpreprocess=None, title=None):
     """Show one image and what several methods say about it, side by side.
 
-    Each heatmap has its own colour bar in its own raw unit, since the methods' units differ: an
+    Each heatmap has its own color bar in its own raw unit, since the methods' units differ: an
     occlusion map is a drop of the score, a saliency map a gradient. Compare shapes across panels,
     never brightness. Signed maps have a diverging bar with zero in its middle. Where a few pixels
-    outshine all others, colours end at the value that 0.5 % of the pixels pass, and the bar says
+    outshine all others, colors end at the value that 0.5 % of the pixels pass, and the bar says
     "≥".
 
     Args:
@@ -198,9 +198,9 @@ def _draw_overlay(axes, pixels, heatmap, name, alpha):
 
 
 def _limits(heatmap, signed):
-    """Lowest and highest value of the colours, and whether the map passes them.
+    """Lowest and highest value of the colors, and whether the map passes them.
 
-    A few single pixels of a gradient would else take all colours, and the map look blank.
+    A few single pixels of a gradient would else take all colors, and the map look blank.
     """
     low, high = images.color_limits(heatmap, signed)
     common = float(np.quantile(np.abs(heatmap).astype("float64"), _COMMON))

@@ -10,14 +10,14 @@ from keras_explain.plots import _grid
 _MOST_NUMBERS = 30  # classes up to which each cell of a confusion matrix has its number
 
 
-def confusion_matrix(analyses, title=None):
+def confusion_matrix(analyzes, title=None):
     """Show confusion matrices side by side, on train and test for instance.
 
-    Colours are shares of the true class, with the diagonal left out of the scale's upper end:
+    Colors are shares of the true class, with the diagonal left out of the scale's upper end:
     mistakes can be seen where nearly everything is right.
 
     Args:
-        analyses: a dict of a name to an `ErrorAnalysis`.
+        analyzes: a dict of a name to an `ErrorAnalysis`.
         title: the figure's title.
 
     Returns:
@@ -27,21 +27,21 @@ def confusion_matrix(analyses, title=None):
         ValueError: If there is no analysis.
 
     Example:
-        >>> from keras_explain.error_analysis import analyse_errors
-        >>> analysis = analyse_errors(lambda x: x, np.eye(3), [0, 1, 1])
+        >>> from keras_explain.error_analysis import analyze_errors
+        >>> analysis = analyze_errors(lambda x: x, np.eye(3), [0, 1, 1])
         >>> figure = confusion_matrix({"test": analysis})
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '1', '1']
     """
-    if not isinstance(analyses, dict) or not analyses:
+    if not isinstance(analyzes, dict) or not analyzes:
         raise ValueError(
-            f'Expected a dict such as {{"test": analysis}}. Received {type(analyses).__name__}.'
+            f'Expected a dict such as {{"test": analysis}}. Received {type(analyzes).__name__}.'
         )
-    classes = max(len(a.class_names) for a in analyses.values())
+    classes = max(len(a.class_names) for a in analyzes.values())
     side = min(8.0, max(3.4, 1.6 + 0.36 * classes))  # the titles need 3.4
-    figure = _grid.figure(side * len(analyses) + 0.4, side + (0.6 if title else 0.3), title)
-    grid = figure.subplots(1, len(analyses), squeeze=False)[0]
-    for axes, (name, analysis) in zip(grid, analyses.items(), strict=True):
+    figure = _grid.figure(side * len(analyzes) + 0.4, side + (0.6 if title else 0.3), title)
+    grid = figure.subplots(1, len(analyzes), squeeze=False)[0]
+    for axes, (name, analysis) in zip(grid, analyzes.items(), strict=True):
         _draw_confusion(axes, str(name), analysis)
     return figure
 
@@ -53,7 +53,7 @@ def _draw_confusion(axes, name, analysis):
     top = max(float(wrong.max()), 0.01)
     axes.imshow(wrong, cmap="Reds", vmin=0, vmax=top)
     diagonal = np.ma.masked_where(~np.eye(len(counts), dtype=bool), shares)
-    axes.imshow(diagonal, cmap="Greys", vmin=0, vmax=4)
+    axes.imshow(diagonal, cmap="Grays", vmin=0, vmax=4)
     names = [str(n) for n in analysis.class_names]
     size = 8 if len(names) <= 20 else 6
     longest = max(map(len, names))
@@ -66,12 +66,12 @@ def _draw_confusion(axes, name, analysis):
     if len(names) > _MOST_NUMBERS:
         return
     for i, j in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if i != j and wrong[i, j] > 0.6 * top else _grid.INK
+        color = "white" if i != j and wrong[i, j] > 0.6 * top else _grid.INK
         axes.text(j, i, str(counts[i, j]), ha="center", va="center", fontsize=size - 1,
-                  color=colour)
+                  color=color)
 
 
-def gallery(pictures, captions=None, columns=10, title=None, colours=None):
+def gallery(pictures, captions=None, columns=10, title=None, colors=None):
     """Show images in a grid with a line or two under each.
 
     Args:
@@ -79,7 +79,7 @@ def gallery(pictures, captions=None, columns=10, title=None, colours=None):
         captions: one for each, above it.
         columns: images in a row.
         title: the figure's title.
-        colours: a matplotlib colour for each caption.
+        colors: a matplotlib color for each caption.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -92,7 +92,7 @@ def gallery(pictures, captions=None, columns=10, title=None, colours=None):
         >>> [axes.get_title() for axes in figure.axes if axes.images]
         ['a', 'b', 'c']
     """
-    pixels = _grid.grey(_some(pictures))
+    pixels = _grid.gray(_some(pictures))
     captions = [""] * len(pixels) if captions is None else [str(c) for c in captions]
     if len(captions) != len(pixels):
         raise ValueError(f"Expected {len(pixels)} captions. Received {len(captions)}.")
@@ -108,7 +108,7 @@ def gallery(pictures, captions=None, columns=10, title=None, colours=None):
             axes.axis("off")
             continue
         _grid.picture(axes, pixels[i])
-        _grid.text(axes, captions[i], colour=_grid.INK if colours is None else colours[i])
+        _grid.text(axes, captions[i], color=_grid.INK if colors is None else colors[i])
     return figure
 
 
@@ -135,12 +135,12 @@ def error_gallery(pictures, analysis, heatmaps=None, rows=None, title=None, alph
         ValueError: If there are no images, or not one row and heatmap for each.
 
     Example:
-        >>> from keras_explain.error_analysis import analyse_errors
-        >>> analysis = analyse_errors(lambda x: x, np.eye(3), [0, 1, 1])
+        >>> from keras_explain.error_analysis import analyze_errors
+        >>> analysis = analyze_errors(lambda x: x, np.eye(3), [0, 1, 1])
         >>> error_gallery(np.zeros((1, 8, 8)), analysis).axes[0].get_title()
         'is 1\\nsays 2  73 %'
     """
-    pixels = _grid.grey(_some(pictures))
+    pixels = _grid.gray(_some(pictures))
     rows = analysis.misclassified[: len(pixels)] if rows is None else np.asarray(rows)
     if len(rows) != len(pixels):
         raise ValueError(

@@ -26,12 +26,12 @@ def picture(axes, pixels, **options):
     return axes.imshow(pixels, **options)
 
 
-def text(axes, words, where="title", size=8.5, colour=INK):
+def text(axes, words, where="title", size=8.5, color=INK):
     """Write a title, or a row's name at the left; no formulas, class names may hold "$"."""
     if where == "title":
-        axes.set_title(words, fontsize=size, color=colour, parse_math=False)
+        axes.set_title(words, fontsize=size, color=color, parse_math=False)
     else:
-        axes.set_ylabel(words, fontsize=size + 1, color=colour, parse_math=False)
+        axes.set_ylabel(words, fontsize=size + 1, color=color, parse_math=False)
 
 
 def class_names_of(names, count):
@@ -49,7 +49,7 @@ def short_number(value):
     return f"{mantissa}e{int(exponent)}" if mark else mantissa
 
 
-def grey(images):
+def gray(images):
     """Images (N, H, W), (N, H, W, 1 or 3) as uint8 RGB; one range for all."""
     from keras_explain.images import to_uint8
 

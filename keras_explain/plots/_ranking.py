@@ -22,7 +22,7 @@ def ranking(gradient, k=15, target=None, title=None):
         A `matplotlib.figure.Figure`.
 
     Example:
-        >>> from keras_explain.mean_gradient import MeanGradient
+        >>> from keras_explain.linear.mean_gradient import MeanGradient
         >>> gradient = MeanGradient(np.array([2.0, -1.0]), np.array([0.1, 0.1]), np.array(0.0), 9,
         ...                         names=["good", "bad"])
         >>> figure = ranking(gradient, k=1)
@@ -32,12 +32,12 @@ def ranking(gradient, k=15, target=None, title=None):
     positive, negative = gradient.top(k, target)
     figure = _grid.figure(8.4, 0.24 * k + 1.1, title)
     sides = figure.subplots(1, 2)
-    for axes, features, colour, name in zip(
+    for axes, features, color, name in zip(
         sides, (positive, negative), (_grid.FOR, _grid.AGAINST), ("for", "against"), strict=True
     ):
         means = np.array([f.mean for f in features])
         errors = 2 * np.nan_to_num([f.standard_error for f in features])
-        axes.barh(range(len(features)), means, xerr=errors, color=colour,
+        axes.barh(range(len(features)), means, xerr=errors, color=color,
                   error_kw={"lw": 1, "ecolor": _grid.INK})
         axes.set_yticks(range(len(features)), [f.name for f in features], fontsize=8.5,
                         parse_math=False)
@@ -53,7 +53,7 @@ def ranking(gradient, k=15, target=None, title=None):
 def agreement(agreement, title=None):
     """Show the linear model's scores against the network's: one point for each example.
 
-    Examples on which both decide alike are grey, the others red. With several classes a point
+    Examples on which both decide alike are gray, the others red. With several classes a point
     is the score of the class that the network chose.
 
     Args:
@@ -77,9 +77,9 @@ def agreement(agreement, title=None):
     x, y, same = linear[rows, chosen][::step], own[rows, chosen][::step], agreement.agrees[::step]
     figure = _grid.figure(5, 4.6, title)
     axes = figure.subplots()
-    for kept, colour, name in ((same, _grid.FAINT, "same decision"),
+    for kept, color, name in ((same, _grid.FAINT, "same decision"),
                                (~same, _grid.FOR, "other decision")):
-        axes.scatter(x[kept], y[kept], s=6, alpha=0.5, color=colour, label=name, linewidths=0)
+        axes.scatter(x[kept], y[kept], s=6, alpha=0.5, color=color, label=name, linewidths=0)
     if own.shape[1] == 1:
         axes.axhline(agreement.threshold, color=_grid.QUIET, lw=0.8)
         axes.axvline(agreement.threshold, color=_grid.QUIET, lw=0.8)

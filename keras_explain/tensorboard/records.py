@@ -9,10 +9,10 @@ A series is what one method says of a few examples at many steps. It has four ta
 | `<series>/steps` | text, each step | JSON: the model's answers, and the unit of each map |
 | `<series>/maps` | blobs, each step | one PNG: all maps one below the other, at their own size |
 
-Numbers of a map travel as grey levels: 0 to 255 from zero to the map's limit; for signed maps 1 to
+Numbers of a map travel as gray levels: 0 to 255 from zero to the map's limit; for signed maps 1 to
 255 from minus the limit to the limit, with zero at 128. Texts and superpixels have weights in the
-JSON instead. A map of 7x7 takes some 100 bytes; the browser enlarges and colours it, so that
-opacity and colours can be changed there.
+JSON instead. A map of 7x7 takes some 100 bytes; the browser enlarges and colors it, so that
+opacity and colors can be changed there.
 """
 
 import hashlib
@@ -111,7 +111,7 @@ def encode_maps(maps, signed, side=MAP_SIDE):
     Args:
         maps: `(N, h, w)`. Maps larger than `side` are averaged down. A map with NaN becomes zero
             and its limit None.
-        signed: whether zero is the middle grey; else what is below zero becomes zero.
+        signed: whether zero is the middle gray; else what is below zero becomes zero.
         side: the largest height and width.
 
     Returns:

@@ -308,7 +308,7 @@ def _crc32c(data):
     """CRC-32C of at least four bytes, with NumPy: 30 times as fast as a loop over the bytes.
 
     The data are cut into equal lanes whose registers advance together, one byte a step. The
-    registers of neighbours are then joined pairwise: advancing a register over the bytes of the
+    registers of neighbors are then joined pairwise: advancing a register over the bytes of the
     lane behind it is linear, so 32 more lanes, which start at one bit each and read only zeros,
     yield the matrix of that advance.
     """

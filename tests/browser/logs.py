@@ -9,7 +9,7 @@ EVIL = '<img src=x onerror="document.title=\'owned\'">'
 
 
 def photos(count, side=96, seed=0):
-    """Soft colour gradients with a bright disc."""
+    """Soft color gradients with a bright disc."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:side, 0:side] / side
     made = []

@@ -114,14 +114,14 @@ def test_opacity_zero_is_the_picture_and_one_the_map(visit, url):
     assert hash_of(canvases[0]) != hash_of(canvases[1])
 
 
-def test_colours_and_ranges(visit, url):
+def test_colors_and_ranges(visit, url):
     page, frame = visit(url)
     grad_cam, occlusion = (cell(frame, 0, column).locator("canvas") for column in (1, 2))
     before = drawn(frame, grad_cam), drawn(frame, occlusion)
-    frame.get_by_label("Colours", exact=True).select_option("cividis")
+    frame.get_by_label("Colors", exact=True).select_option("cividis")
     changed(frame, grad_cam, before[0])
     assert hash_of(occlusion) == before[1]
-    frame.get_by_label("Signed colours").select_option("PuOr_r")
+    frame.get_by_label("Signed colors").select_option("PuOr_r")
     changed(frame, occlusion, before[1])
 
 
@@ -133,7 +133,7 @@ def test_one_range_for_all_epochs_shows_growth(visit, tmp_path):
     set_range(frame.locator("#scrubber"), 1)
     page.wait_for_timeout(300)
     own = brightness(canvas)
-    frame.get_by_label("Colour range").select_option("all")
+    frame.get_by_label("Color range").select_option("all")
     changed(frame, canvas, hash_of(canvas) if brightness(canvas) == own else None)
     assert brightness(canvas) < own / 2
 
@@ -221,7 +221,7 @@ def test_superpixels_tell_their_weight(visit, url):
     assert cell(frame, 0, 0).locator(".note").inner_text().startswith("superpixel 1: ")
 
 
-def test_words_are_coloured(visit, url):
+def test_words_are_colored(visit, url):
     page, frame = visit(url + "#keras_explain&p.keras_explain.view=run%3Dtexts", "mark")
     marks = frame.locator("mark")
     assert marks.all_inner_texts()[:4] == ["a", "fine", logs.EVIL, "film"]

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 @pytest.fixture
 def digits():
-    """Grey images of two classes: bright above, bright below."""
+    """Gray images of two classes: bright above, bright below."""
     rng = np.random.default_rng(0)
     x = rng.random((48, 12, 10, 1), dtype="float32") * 0.3
     y = np.arange(48) % 2

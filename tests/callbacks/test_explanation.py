@@ -9,7 +9,7 @@ import pytest
 
 import keras_explain as kx
 from keras_explain.callbacks import ExplanationCallback, GradCAMCallback, OcclusionCallback
-from keras_explain.explainers.explained_model import BlankHeatmapWarning
+from keras_explain.explainers._explained_model import BlankHeatmapWarning
 
 from .conftest import decode
 
@@ -105,11 +105,11 @@ def test_failing_drawing_warns_and_training_goes_on(tmp_path, make_model, digits
     from keras_explain import images
 
     def fail(*args, **kwargs):
-        raise RuntimeError("no colours")
+        raise RuntimeError("no colors")
 
     monkeypatch.setattr(images, "overlay", fail)
     callback = GradCAMCallback(digits[0][:2], log_dir=tmp_path)
-    with pytest.warns(UserWarning, match="no colours"):
+    with pytest.warns(UserWarning, match="no colors"):
         fit(make_model(), digits, [callback])
 
 

@@ -14,8 +14,8 @@ litert = pytest.importorskip("ai_edge_litert.interpreter")
 pytestmark = pytest.mark.engines
 BUILDERS = {
     "cam": kx.cam,
-    "occlusion": lambda model: kx.occlusion(model, 4, 4),
-    "rise": lambda model: kx.rise(model, masks=32, grid=4),
+    "occlusion": lambda model: kx.occlusion(model, patch_size=4, stride=4),
+    "rise": lambda model: kx.rise(model, samples=32, grid=4),
 }
 FILES = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"}
 

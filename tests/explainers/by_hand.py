@@ -84,7 +84,7 @@ def gradient(fn, x, step=1e-6):
 
 
 def enlarge(small, shape):
-    """Bilinear interpolation with half-pixel centres, pixel by pixel."""
+    """Bilinear interpolation with half-pixel centers, pixel by pixel."""
     large = np.zeros(shape)
     for y, x in np.ndindex(*shape):
         v = np.clip((y + 0.5) * small.shape[0] / shape[0] - 0.5, 0, small.shape[0] - 1)

@@ -14,7 +14,7 @@ X = RNG.normal(size=(5, 6))
 
 
 def differences(function, target=None, **options):
-    return kx.saliency(function, target, method="finite_differences", **options)
+    return kx.finite_differences(function, target=target, **options)
 
 
 def test_a_linear_function_is_exact():
@@ -77,15 +77,15 @@ def test_axes():
     images = np.ones((2, 4, 3))
     channels = differences(function)(images)["heatmap"]
     np.testing.assert_allclose(channels[0], [3, 6, 9, 12], rtol=1e-6)
-    grey = differences(function, channel_axis=None)(images)["heatmap"]
-    np.testing.assert_allclose(grey[0].ravel(), np.arange(1, 13), rtol=1e-6)
+    gray = differences(function, channel_axis=None)(images)["heatmap"]
+    np.testing.assert_allclose(gray[0].ravel(), np.arange(1, 13), rtol=1e-6)
     first = differences(function, channel_axis=1, signed=True)(images)["heatmap"]
     np.testing.assert_allclose(first[0], [22, 26, 30], rtol=1e-6)
 
 
 def test_the_step_is_central_and_follows_large_values():
     """x^3 with the step h has the slope 3 x^2 + h^2; a one-sided step would add 3 x h."""
-    found = differences(lambda x: (x**3)[:, 0], step=0.1)(np.array([[2.0]]))["heatmap"]
+    found = differences(lambda x: (x**3)[:, 0], epsilon=0.1)(np.array([[2.0]]))["heatmap"]
     assert found[0, 0] == pytest.approx(12.01, abs=1e-5)
     large = differences(lambda x: (x**2)[:, 0])(np.array([[1e6]], "float32"))["heatmap"]
     assert large[0, 0] == pytest.approx(2e6, rel=1e-2)
@@ -104,9 +104,7 @@ def test_errors():
         differences(lambda x: x)(np.array([["a"]]))
     with pytest.raises(ValueError, match="Expected finite inputs"):
         differences(lambda x: x)(np.array([[np.nan]]))
-    with pytest.raises(ValueError, match="`step` above 0, received -1"):
-        differences(lambda x: x, step=-1)
-    with pytest.raises(ValueError, match="Expected `method` to be one of"):
-        kx.saliency(lambda x: x, method="newton")
+    with pytest.raises(ValueError, match="`epsilon` above 0, received -1"):
+        differences(lambda x: x, epsilon=-1)
     with pytest.raises(TypeError, match="received 'input'"):
         differences(lambda x: x, "input")

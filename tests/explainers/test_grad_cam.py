@@ -50,7 +50,7 @@ def test_numbers_on_paper(channels, target):
 
 
 def test_interpolation_on_paper():
-    """Two cells over four pixels: half-pixel centres, the border held."""
+    """Two cells over four pixels: half-pixel centers, the border held."""
     model = keras.Sequential([
         keras.Input((2, 4, 1)), layers.AveragePooling2D((1, 2)),
         layers.Conv2D(1, 1, use_bias=False, name="map"), layers.GlobalAveragePooling2D(),
@@ -87,7 +87,7 @@ def plain(model, layer, x, index):
 @pytest.mark.parametrize("index", [0, 2])
 def test_equals_a_plain_gradient(index):
     model, x = skipping(), draw((HEIGHT, WIDTH, 3), 2)
-    found = heatmap(kx.grad_cam(model, "features", index, resize=False), x)
+    found = heatmap(kx.grad_cam(model, layer="features", target=index, resize=False), x)
     wanted = plain(model, "features", x, index)
     assert wanted.max() > 0
     np.testing.assert_allclose(found, wanted, atol=1e-6 * wanted.max(), rtol=1e-4)
@@ -97,14 +97,14 @@ def test_explains_the_logit_under_a_softmax():
     x = draw((HEIGHT, WIDTH, 3), 2)
     with_softmax, without = skipping("softmax"), skipping()
     for options in ({"target": 1}, {}):
-        np.testing.assert_allclose(heatmap(kx.grad_cam(with_softmax, "features", **options), x),
-                                   heatmap(kx.grad_cam(without, "features", **options), x),
+        np.testing.assert_allclose(heatmap(kx.grad_cam(with_softmax, layer="features", **options), x),
+                                   heatmap(kx.grad_cam(without, layer="features", **options), x),
                                    atol=1e-6)
 
 
 def test_explains_the_probability_if_asked():
     model, x = skipping("softmax"), draw((HEIGHT, WIDTH, 3), 2)
-    found = heatmap(kx.grad_cam(model, "features", 1, score="probability", resize=False), x)
+    found = heatmap(kx.grad_cam(model, layer="features", target=1, score="probability", resize=False), x)
     np.testing.assert_allclose(found, plain(model, "features", x, 1), atol=1e-6)
 
 
@@ -138,16 +138,16 @@ def test_channels_first_equals_channels_last():
 
 def test_several_layers_give_one_map_each():
     model, x = KINDS["functional"].model, KINDS["functional"].inputs(2)
-    maps = heatmap(kx.grad_cam(model, ["conv1", "conv2"], 3, resize=False), x)
+    maps = heatmap(kx.grad_cam(model, layer=["conv1", "conv2"], target=3, resize=False), x)
     assert {k: v.shape for k, v in maps.items()} == {"conv1": (2, 16, 12), "conv2": (2, 6, 4)}
     for name in maps:
         np.testing.assert_array_equal(
-            maps[name], heatmap(kx.grad_cam(model, name, 3, resize=False), x))
+            maps[name], heatmap(kx.grad_cam(model, layer=name, target=3, resize=False), x))
 
 
 def test_calls_of_a_shared_layer_differ():
     kind = KINDS["shared_layer"]
-    one, two = (heatmap(kx.grad_cam(kind.model, "twice", 1, node_index=i), kind.inputs(2))
+    one, two = (heatmap(kx.grad_cam(kind.model, layer="twice", target=1, node_index=i), kind.inputs(2))
                 for i in (0, 1))
     assert np.abs(one - two).max() > 0
 

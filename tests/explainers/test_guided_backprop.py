@@ -104,9 +104,9 @@ def test_guided_grad_cam_is_the_product():
     model, _ = by_hand.network()
     batch = by_hand.images(3)
     for layer in ("features", ["features", "more"]):
-        coarse = kx.grad_cam(model, layer)(batch)["heatmap"]
+        coarse = kx.grad_cam(model, layer=layer)(batch)["heatmap"]
         fine = ops.convert_to_numpy(kx.guided_backprop(model)(batch)["heatmap"])
-        found = kx.guided_grad_cam(model, layer)(batch)["heatmap"]
+        found = kx.guided_grad_cam(model, layer=layer)(batch)["heatmap"]
         if layer == "features":
             coarse, found = {"one": coarse}, {"one": found}
         for name, map_ in coarse.items():

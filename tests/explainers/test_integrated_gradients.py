@@ -19,17 +19,17 @@ def shares(image, baseline, steps):
     return shares, gap
 
 
-COLOUR = np.array([0.2, 0.9, 0.4], "float32")
+COLOR = np.array([0.2, 0.9, 0.4], "float32")
 ARRAY = by_hand.images(1, seed=5)[0]
 BASELINES = {
     "zero": lambda image: [np.zeros_like(image)],
     "mean": lambda image: [np.zeros_like(image) + image.mean(axis=(0, 1))],
     "number": lambda image: [np.full_like(image, 0.5)],
-    "colour": lambda image: [np.zeros_like(image) + COLOUR],
+    "color": lambda image: [np.zeros_like(image) + COLOR],
     "array": lambda image: [ARRAY],
     "several": lambda image: [ARRAY, 0 * ARRAY, 1 - ARRAY],
 }
-GIVEN = {"number": 0.5, "colour": COLOUR, "array": ARRAY,
+GIVEN = {"number": 0.5, "color": COLOR, "array": ARRAY,
          "several": np.stack([ARRAY, 0 * ARRAY, 1 - ARRAY])}
 
 
@@ -127,7 +127,7 @@ def test_one_of_several_inputs_moves_alone():
 def test_baselines_are_saved_as_they_are(tmp_path):
     model, _ = by_hand.network()
     batch = by_hand.images(2)
-    for baseline in (GIVEN["several"], COLOUR):
+    for baseline in (GIVEN["several"], COLOR):
         explained = kx.integrated_gradients(model, baseline=baseline, steps=2)
         explained.save(tmp_path / "ig.keras")
         again = keras.models.load_model(tmp_path / "ig.keras")
@@ -136,12 +136,12 @@ def test_baselines_are_saved_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"baseline": "grey"}, "Expected `baseline` to be one of"),
+    ({"baseline": "gray"}, "Expected `baseline` to be one of"),
     ({"baseline": np.zeros((7, 5, 3))}, "array of shape"),
     ({"baseline": np.zeros((2, 7, 5, 3))}, "array of shape"),
     ({"baseline": {"x": 0}}, "Expected one baseline for each of the inputs"),
     ({"method": "trapezoid"}, "Expected `method` to be one of"),
-    ({"steps": 0}, "Expected `steps` of at least 1"),
+    ({"steps": 0}, "Expected `steps` to be an integer of at least 1"),
 ])
 def test_errors(options, words):
     with pytest.raises(ValueError, match=words):

@@ -25,7 +25,7 @@ def test_is_enlarged_to_the_image():
 def test_several_layers_give_one_map_each():
     model, _ = by_hand.network()
     batch = by_hand.images()
-    maps = kx.layer_cam(model, ["features", "more"], resize=False)(batch)["heatmap"]
+    maps = kx.layer_cam(model, layer=["features", "more"], resize=False)(batch)["heatmap"]
     assert maps["features"].shape == (2, 5, 4) and maps["more"].shape == (2, 4, 3)
-    alone = kx.layer_cam(model, "more", resize=False)(batch)["heatmap"]
+    alone = kx.layer_cam(model, layer="more", resize=False)(batch)["heatmap"]
     np.testing.assert_allclose(np.asarray(maps["more"]), np.asarray(alone), atol=1e-6)

@@ -70,7 +70,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape, patch, stride", SHAPES)
 def test_equals_a_loop(shape, patch, stride):
     model, x = flat(shape), draw(shape, 2)
-    explained = kx.occlusion(model, patch, stride, 1, patch_value="mean")
+    explained = kx.occlusion(model, patch_size=patch, stride=stride, target=1, baseline="mean")
     found, axes = heatmap(explained, x), tuple(range(len(shape) - 1))
     for row in range(2):
         hidden = np.broadcast_to(x[row].mean(axis=axes, keepdims=True), shape)
@@ -82,7 +82,7 @@ def test_equals_a_loop(shape, patch, stride):
 def test_sequence_equals_a_loop():
     kind = KINDS["sequence"]
     x = kind.inputs(1)
-    found = heatmap(kx.occlusion(kind.model, 5, 3, 1, patch_value="zero"), x)[0]
+    found = heatmap(kx.occlusion(kind.model, patch_size=5, stride=3, target=1, baseline="zero"), x)[0]
     wanted = brute_force(lambda x: run(kind.model, x)[:, 1], x[0], (5,), (3,), 0 * x[0], (0,))
     np.testing.assert_allclose(found, wanted, atol=2e-6)
     assert found.shape == (24,) and np.ptp(found) > 1e-3
@@ -91,13 +91,13 @@ def test_sequence_equals_a_loop():
 def test_table_has_one_column_hidden_at_a_time():
     model = flat((5,))
     x = draw((5,), 2)
-    found = heatmap(kx.occlusion(model, target=0, patch_value="zero"), x)
+    found = heatmap(kx.occlusion(model, target=0, baseline="zero"), x)
     wanted = [brute_force(probability(model, 0), row, (1,), (1,), 0 * row, (0,)) for row in x]
     np.testing.assert_allclose(found, wanted, atol=2e-6)
 
 
 def blurred(x):
-    """Gaussian of 5 % of each axis, at least one pixel, renormalised at the border."""
+    """Gaussian of 5 % of each axis, at least one pixel, renormalized at the border."""
     for axis in (0, 1):
         size = x.shape[axis]
         line = np.arange(size)
@@ -120,7 +120,7 @@ def test_patch_value(value, dtype):
         "blur": lambda: blurred(x[0].astype("float64")),
     }.get(value, lambda: np.array(given))()
     hidden = np.broadcast_to(hidden if dtype == "float32" else np.round(hidden), shape)
-    found = heatmap(kx.occlusion(model, (3, 2), 2, 0, patch_value=given), x)[0]
+    found = heatmap(kx.occlusion(model, patch_size=(3, 2), stride=2, target=0, baseline=given), x)[0]
     wanted = brute_force(probability(model, 0), x[0], (3, 2), (2, 2), hidden.astype(dtype), (0, 1))
     np.testing.assert_allclose(found, wanted, atol=3e-6)
 
@@ -131,7 +131,7 @@ def test_gaps_take_the_nearest_patch():
                               layers.Dense(1, use_bias=False)])
     model.set_weights([np.arange(1, 11, dtype="float32")[:, None]])
     x = np.ones((1, 10, 1), "float32")
-    found = heatmap(kx.occlusion(model, 2, 5, patch_value="zero", score="logit"), x)[0]
+    found = heatmap(kx.occlusion(model, patch_size=2, stride=5, baseline="zero", score="logit"), x)[0]
     first, second, third = 1 + 2, 6 + 7, 9 + 10
     between = [(first + second) / 2], [(second + third) / 2]
     np.testing.assert_allclose(found, [first] * 3 + between[0] + [second] * 3 + between[1]
@@ -151,7 +151,7 @@ def test_channels_first_equals_channels_last():
         first = build((3, HEIGHT, WIDTH))
     x = draw((HEIGHT, WIDTH, 3), 2)
     for value in ("mean", "blur"):
-        options = {"patch_size": (5, 4), "stride": (4, 3), "patch_value": value}
+        options = {"patch_size": (5, 4), "stride": (4, 3), "baseline": value}
         np.testing.assert_allclose(
             heatmap(kx.occlusion(first, **options), np.moveaxis(x, -1, 1)),
             heatmap(kx.occlusion(last, **options), x), atol=1e-6)
@@ -160,9 +160,9 @@ def test_channels_first_equals_channels_last():
 def test_explains_the_probability_of_the_top_class_by_default():
     model, x = flat((6, 5, 1)), draw((6, 5, 1), 3)
     top = run(model, x).argmax(axis=-1)
-    found = heatmap(kx.occlusion(model, 3, 2), x)
+    found = heatmap(kx.occlusion(model, patch_size=3, stride=2), x)
     for row in range(3):
-        one = heatmap(kx.occlusion(model, 3, 2, int(top[row])), x)
+        one = heatmap(kx.occlusion(model, patch_size=3, stride=2, target=int(top[row])), x)
         np.testing.assert_allclose(found[row], one[row], atol=1e-7)
 
 
@@ -171,13 +171,13 @@ def test_constant_score_gives_zeros_and_a_warning():
     model = keras.Model(x, layers.Dense(3, "softmax", kernel_initializer="zeros")(
         layers.Flatten()(x)))
     with pytest.warns(kx.BlankHeatmapWarning, match="Occlusion of .*class: top"):
-        found = heatmap(kx.occlusion(model, 4, 4), draw((8, 8, 1), 2))
+        found = heatmap(kx.occlusion(model, patch_size=4, stride=4), draw((8, 8, 1), 2))
     assert not found.any()
 
 
 def test_several_inputs():
     kind = KINDS["inputs_dict"]
-    maps = heatmap(kx.occlusion(kind.model, (8, 6), input=["picture"], target=1), kind.inputs(2))
+    maps = heatmap(kx.occlusion(kind.model, patch_size=(8, 6), input=["picture"], target=1), kind.inputs(2))
     assert maps.shape == (2, HEIGHT, WIDTH)
-    table = heatmap(kx.occlusion(kind.model, 1, input="table", target=1), kind.inputs(2))
+    table = heatmap(kx.occlusion(kind.model, patch_size=1, input="table", target=1), kind.inputs(2))
     assert table.shape == (2, 5) and table.any()

@@ -44,11 +44,11 @@ def wanted(batch, estimator, sampling):
 
 @pytest.mark.parametrize("batch_size", [5, 64])
 @pytest.mark.parametrize("sampling", ["sobol", "bernoulli"])
-@pytest.mark.parametrize("estimator", ["centred", "paper"])
+@pytest.mark.parametrize("estimator", ["centered", "paper"])
 def test_is_the_weighted_mean_of_the_masks(estimator, sampling, batch_size):
     batch = by_hand.images(3)
     found = by_hand.explain(
-        kx.rise, batch, masks=MASKS, grid=GRID, probability=PROBABILITY, estimator=estimator,
+        kx.rise, batch, samples=MASKS, grid=GRID, probability=PROBABILITY, estimator=estimator,
         sampling=sampling, seed=SEED, batch_size=batch_size, baseline="zero")
     by_hand.close(found, wanted(batch, estimator, sampling))
 
@@ -57,22 +57,22 @@ def test_finds_the_weights_of_a_linear_model():
     """Visible minus hidden is the weight of a column times its distance from the baseline."""
     model = keras.Sequential([keras.Input((5,)), layers.Dense(1, use_bias=False)])
     x = np.random.default_rng(0).normal(size=(2, 5)).astype("float32")
-    found = kx.rise(model, masks=1024, baseline=0.5, score="logit")(x)["heatmap"]
+    found = kx.rise(model, samples=1024, baseline=0.5, score="logit")(x)["heatmap"]
     kernel = ops.convert_to_numpy(model.layers[0].kernel)[:, 0]
     np.testing.assert_allclose(ops.convert_to_numpy(found), (x - 0.5) * kernel, atol=0.05)
 
 
-def test_sobol_and_centring_need_fewer_masks():
+def test_sobol_and_centering_need_fewer_masks():
     """Against a long run: the same map from fewer masks than the paper's estimator needs."""
     model, _ = by_hand.network()
     image = by_hand.images(1)
-    truth = kx.rise(model, masks=4096, grid=3, batch_size=512)(image)["heatmap"]
+    truth = kx.rise(model, samples=4096, grid=3, batch_size=512)(image)["heatmap"]
     truth = ops.convert_to_numpy(truth).ravel()
 
     def correlation(**options):
         found = []
         for seed in range(3):
-            explained = kx.rise(model, grid=3, masks=128, seed=seed, batch_size=128, **options)
+            explained = kx.rise(model, grid=3, samples=128, seed=seed, batch_size=128, **options)
             found.append(np.corrcoef(ops.convert_to_numpy(explained(image)["heatmap"]).ravel(),
                                      truth)[0, 1])
         return np.mean(found)
@@ -85,20 +85,20 @@ def test_sobol_and_centring_need_fewer_masks():
 def test_a_model_that_does_not_react_gives_a_blank_map():
     model = keras.Sequential([keras.Input((8, 6, 1)), layers.Flatten(),
                               layers.Dense(2, kernel_initializer="zeros", activation="softmax")])
-    for estimator in ("centred", "paper"):
+    for estimator in ("centered", "paper"):
         with pytest.warns(kx.BlankHeatmapWarning):
-            out = kx.rise(model, masks=16, grid=3, estimator=estimator)(np.ones((2, 8, 6, 1)))
+            out = kx.rise(model, samples=16, grid=3, estimator=estimator)(np.ones((2, 8, 6, 1)))
         assert not ops.convert_to_numpy(out["heatmap"]).any()
 
 
 @pytest.mark.parametrize("options, words", [
-    ({"masks": 0}, "Expected `masks` of at least 1"),
+    ({"samples": 0}, "Expected `samples` to be an integer of at least 1"),
     ({"probability": 1.0}, "Expected `probability`"),
     ({"estimator": "best"}, "Expected `estimator` to be one of"),
     ({"sampling": "halton"}, "Expected `sampling` to be one of"),
     ({"grid": (2, 2, 2)}, "Expected one `grid`, or 2"),
-    ({"grid": 0}, "Expected `grid` of at least 1"),
-    ({"baseline": "grey"}, "Expected `baseline` to be one of"),
+    ({"grid": 0}, "Expected `grid` to be an integer of at least 1"),
+    ({"baseline": "gray"}, "Expected `baseline` to be one of"),
 ])
 def test_errors(options, words):
     with pytest.raises(ValueError, match=words):

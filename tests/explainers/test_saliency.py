@@ -17,9 +17,9 @@ def test_numbers_on_paper(channels):
     model.set_weights([kernel, np.ones(2, "float32")])
     x = draw((2, 3, channels), 2)
     weights = kernel[:, 1].reshape(2, 3, channels)
-    np.testing.assert_allclose(heatmap(kx.saliency(model, 1), x)[1],
+    np.testing.assert_allclose(heatmap(kx.saliency(model, target=1), x)[1],
                                np.abs(weights).max(axis=-1), rtol=1e-6)
-    np.testing.assert_allclose(heatmap(kx.saliency(model, 1, signed=True), x)[1],
+    np.testing.assert_allclose(heatmap(kx.saliency(model, target=1, signed=True), x)[1],
                                weights.sum(axis=-1), rtol=1e-5, atol=1e-6)
 
 
@@ -32,7 +32,7 @@ def smooth():
 
 def test_equals_a_plain_gradient():
     model, x = smooth(), draw((HEIGHT, WIDTH, 3), 2)
-    found = heatmap(kx.saliency(model, 2), x)
+    found = heatmap(kx.saliency(model, target=2), x)
     for row in range(2):
         wanted = gradient(lambda x: model(x)[0, 2], x[row : row + 1])
         np.testing.assert_allclose(found[row], np.abs(wanted[0]).max(axis=-1), rtol=1e-4,
@@ -41,7 +41,7 @@ def test_equals_a_plain_gradient():
 
 def test_equals_finite_differences():
     model, x = smooth(), draw((HEIGHT, WIDTH, 3), 1)
-    found = heatmap(kx.saliency(model, 0, signed=True), x)[0]
+    found = heatmap(kx.saliency(model, target=0, signed=True), x)[0]
     pixels = [(3, 5), (10, 2), (0, 11), (15, 0), (7, 7)]
     places = [[(0, *p, c) for p in pixels] for c in range(3)]
     wanted = sum(differences(lambda x: run(model, x)[0, 0], x, some) for some in places)
@@ -56,7 +56,7 @@ def test_grayscale_without_channel_axis_equals_the_one_with():
 
 
 def test_integer_image_has_the_gradient_of_its_float_copy():
-    """In units of the score per grey level."""
+    """In units of the score per gray level."""
     x = draw(KINDS["uint8_image"].model.input, 2)
     found = heatmap(kx.saliency(KINDS["uint8_image"].model), x)
     same = keras.Input((HEIGHT, WIDTH, 3))
@@ -71,7 +71,7 @@ def test_integer_image_has_the_gradient_of_its_float_copy():
 def test_tokens_are_differentiated_at_their_embedding():
     kind = KINDS["tokens"]
     x = kind.inputs(2)
-    found = heatmap(kx.saliency(kind.model, 1), x)
+    found = heatmap(kx.saliency(kind.model, target=1), x)
     embedding = kind.model.get_layer("embedding")
     table = ops.convert_to_numpy(embedding.embeddings)
     top = kind.model.layers[-1]
@@ -90,7 +90,7 @@ def test_tokens_are_differentiated_at_their_embedding():
 def test_image_and_table_get_a_map_each():
     kind = KINDS["inputs_dict"]
     inputs = kind.inputs(1)
-    maps = heatmap(kx.saliency(kind.model, 1, signed=True), inputs)
+    maps = heatmap(kx.saliency(kind.model, target=1, signed=True), inputs)
     model, top = kind.model, kind.model.layers[-1]
     before = keras.Model(model.inputs, top.input)
 
@@ -100,7 +100,7 @@ def test_image_and_table_get_a_map_each():
 
     wanted = gradient(logit, inputs["table"])
     np.testing.assert_allclose(maps["table"], wanted, atol=1e-6)
-    only = kx.saliency(model, 1, signed=True, input="table")
+    only = kx.saliency(model, target=1, signed=True, input="table")
     np.testing.assert_allclose(heatmap(only, inputs), wanted, atol=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_image_and_table_get_a_map_each():
 def test_half_precision_follows_float32(name):
     single, half = KINDS["functional"], KINDS[name]
     x = single.inputs(3)
-    one, two = (heatmap(kx.saliency(k.model, 1), x).ravel() for k in (single, half))
+    one, two = (heatmap(kx.saliency(k.model, target=1), x).ravel() for k in (single, half))
     assert np.corrcoef(one, two)[0, 1] > 0.99
 
 

@@ -61,7 +61,7 @@ def test_touches_no_global_generator():
 
 @pytest.mark.parametrize("options, words", [
     ({"form": "median"}, "Expected `form` to be one of"),
-    ({"samples": 0}, "Expected `samples` of at least 1"),
+    ({"samples": 0}, "Expected `samples` to be an integer of at least 1"),
     ({"noise": -1.0}, "Expected `noise` of at least 0"),
     ({"form": "squared", "signed": True}, 'Expected form="mean" with signed=True'),
 ])

@@ -85,7 +85,7 @@ def test_the_gradient_is_that_of_finite_differences():
     embedding = layers.Embedding(9, 4)
     model = keras.Model(ids, head(embedding(ids)))
     points = keras.ops.convert_to_numpy(embedding(IDS))
-    slopes = kx.saliency(head, method="finite_differences", signed=True, channel_axis=None)
+    slopes = kx.finite_differences(head, signed=True, channel_axis=None)
     expected = np.linalg.norm(slopes(points)["heatmap"], axis=-1)
     found = keras.ops.convert_to_numpy(kx.saliency(model)(IDS)["heatmap"])
     np.testing.assert_allclose(found, expected, atol=1e-3 * expected.max())

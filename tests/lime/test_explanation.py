@@ -86,7 +86,7 @@ def test_picture_shows_only_the_top_superpixels():
     shown, whole = e.picture(1), np.uint8(np.rint((e.subject.image + 1) * 127.5))
     assert np.array_equal(shown[1, :2], whole[1, :2])
     rest = shown[SEGMENTS != 2]
-    assert (rest == rest[:, :1]).all()  # grey
+    assert (rest == rest[:, :1]).all()  # gray
     with pytest.raises(TypeError, match="received one of a text"):
         text_explanation().picture()
 

@@ -103,11 +103,11 @@ def test_tables_with_groups():
     def value(subsets):
         return [value_of(subset) for subset in subsets]
 
-    table = Table(data, groups={"colour": [2, 3, 4]})
+    table = Table(data, groups={"color": [2, 3, 4]})
     explainer = LimeTabularExplainer(Predictor(score, binary=False), table, kernel="shapley")
     explanation = explainer.explain(row)
     assert np.allclose(explanation.weights[0], brute_force(value, 3), atol=1e-6)
-    assert explanation.features[2] == "colour = 4"
+    assert explanation.features[2] == "color = 4"
 
 
 def test_many_features_are_sampled():

@@ -86,10 +86,10 @@ def test_tables_share_columns_whatever_the_bin():
     assert set(pick.importance) == {"0", "1", "2"} and next(iter(pick.importance)) == "1"
 
 
-def striped(colours):
+def striped(colors):
     """An image of vertical stripes, one superpixel each."""
-    image = np.repeat(np.array(colours, np.float32)[None], 6, axis=0).repeat(4, axis=1)
-    return ImageSubject(image / 255, np.arange(len(colours)).repeat(4)[None].repeat(6, axis=0))
+    image = np.repeat(np.array(colors, np.float32)[None], 6, axis=0).repeat(4, axis=1)
+    return ImageSubject(image / 255, np.arange(len(colors)).repeat(4)[None].repeat(6, axis=0))
 
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 40), (30, 40, 220)
@@ -150,4 +150,4 @@ def test_errors():
     with pytest.raises(ValueError, match="only zeros"):
         submodular_pick(rows([[0.0, 0.0]]))
     with pytest.raises(TypeError, match="describe"):
-        Vocabulary(describe="colour")
+        Vocabulary(describe="color")

@@ -46,9 +46,9 @@ def test_k_lasso_is_the_papers_algorithm():
     for k in range(1, 10):
         p = problem(k, noise=1.5, seed=k)
         root = np.sqrt(p.sample_weights)
-        centred = p.features - np.average(p.features, axis=0, weights=p.sample_weights)
+        centered = p.features - np.average(p.features, axis=0, weights=p.sample_weights)
         target = p.scores - np.average(p.scores, weights=p.sample_weights)
-        _, _, path = lars_path(centred * root[:, None], target * root, method="lasso")
+        _, _, path = lars_path(centered * root[:, None], target * root, method="lasso")
         sizes = np.count_nonzero(path, axis=0)
         chosen = np.flatnonzero(path[:, np.flatnonzero(sizes <= k)[-1]])
         model = LinearRegression().fit(p.features[:, chosen], p.scores, p.sample_weights)

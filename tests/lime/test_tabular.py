@@ -11,15 +11,15 @@ RNG = np.random.default_rng(0)
 DATA = np.column_stack([
     RNG.normal(size=400),  # size
     RNG.uniform(18, 80, 400),  # age
-    RNG.integers(0, 3, 400),  # colour, a code
+    RNG.integers(0, 3, 400),  # color, a code
     np.full(400, 7.0),  # constant
     *np.eye(3)[RNG.integers(0, 3, 400)].T,  # shape, one-hot
 ])
-NAMES = ["size", "age", "colour", "constant", "round", "square", "flat"]
+NAMES = ["size", "age", "color", "constant", "round", "square", "flat"]
 TABLE = Table(
     DATA,
     NAMES,
-    categorical={"colour": ["red", "green", "blue"]},
+    categorical={"color": ["red", "green", "blue"]},
     groups={"shape": ["round", "square", "flat"]},
 )
 ROW = np.array([0.1, 70.0, 1, 7, 0, 1, 0])
@@ -35,10 +35,10 @@ def score(rows):
 @pytest.mark.parametrize("surrogate", [None, "highest_weights", "forward_selection", "ridge"])
 def test_conditions_are_recovered(surrogate):
     explanation = LimeTabularExplainer(score, TABLE, surrogate=surrogate).explain(ROW, [1])
-    assert explanation.subject.columns == ("size", "age", "colour", "constant", "shape")
+    assert explanation.subject.columns == ("size", "age", "color", "constant", "shape")
     assert np.allclose(explanation.weights[0], [0, 0.4, 0.2, 0, -0.05], atol=2e-3)
     assert explanation.features[1].startswith("age > 6") and explanation.fidelity[0] > 0.999
-    assert explanation.features[2:] == ("colour = green", "constant = 7", "shape = square")
+    assert explanation.features[2:] == ("color = green", "constant = 7", "shape = square")
     assert explanation.subject.values == (0.1, 70.0, "green", 7.0, "square")
 
 
@@ -84,11 +84,11 @@ def test_continuous_features_have_slopes_per_standard_deviation(sampler):
 
 
 def test_continuous_and_categorical_together():
-    table = Table(DATA[:, :3], NAMES[:3], ["colour"], bins=None)
+    table = Table(DATA[:, :3], NAMES[:3], ["color"], bins=None)
     predict = Predictor(lambda rows: rows[:, 0] - 2.0 * (rows[:, 2] == 1), binary=False)
     explanation = LimeTabularExplainer(predict, table).explain([0.5, 20, 1], num_samples=500)
     assert np.allclose(explanation.weights[0], [DATA[:, 0].std(), 0, -2], atol=0.01)
-    assert explanation.features == ("size", "age", "colour = 1")
+    assert explanation.features == ("size", "age", "color = 1")
 
 
 def test_keras_model_and_several_classes():
@@ -116,8 +116,8 @@ def test_tree_on_a_table():
     both = lambda rows: 0.9 * ((rows[:, 1] > 66) & (rows[:, 2] == 1))  # noqa: E731
     explainer = LimeTabularExplainer(both, TABLE, surrogate="decision_tree")
     explanation = explainer.explain(ROW, [1], num_features=4)
-    assert {f.name.split()[0] for f in explanation.top(2)} == {"age", "colour"}
-    assert "colour = green" in explanation.rules[0] and explanation.fidelity[0] > 0.9
+    assert {f.name.split()[0] for f in explanation.top(2)} == {"age", "color"}
+    assert "color = green" in explanation.rules[0] and explanation.fidelity[0] > 0.9
     with pytest.raises(ValueError, match="bins=None"):
         LimeTabularExplainer(score, Table(DATA, bins=None), surrogate="decision_tree")
 
@@ -132,7 +132,7 @@ def test_pandas():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({
         "age": DATA[:, 1].round().astype(int),
-        "colour": pd.Categorical(np.array(["red", "green", "blue"])[DATA[:, 2].astype(int)]),
+        "color": pd.Categorical(np.array(["red", "green", "blue"])[DATA[:, 2].astype(int)]),
         "city": np.array(["Lima", "Oslo"])[RNG.integers(0, 2, 400)],
         "vip": RNG.integers(0, 2, 400).astype(bool),
     })
@@ -140,14 +140,14 @@ def test_pandas():
 
     def predict(rows):
         seen.append(rows)
-        return 0.1 + 0.5 * (rows["colour"] == "red") + 0.3 * rows["vip"] + 0.0 * rows["age"]
+        return 0.1 + 0.5 * (rows["color"] == "red") + 0.3 * rows["vip"] + 0.0 * rows["age"]
 
-    row = frame[(frame["colour"] == "red") & frame["vip"]].iloc[0]
+    row = frame[(frame["color"] == "red") & frame["vip"]].iloc[0]
     explainer = LimeTabularExplainer(predict, frame)
     for given in (row, row.to_frame().T, dict(row), row.tolist()):
         explanation = explainer.explain(given, [1], num_samples=200)
         assert np.allclose(explanation.weights[0], [0, 0.5, 0, 0.3], atol=2e-3)
-    assert explanation.features[1] == "colour = red" and explanation.features[3] == "vip = True"
+    assert explanation.features[1] == "color = red" and explanation.features[3] == "vip = True"
     assert type(explanation).from_json(explanation.to_json()).subject.values[1] == "red"
     for rows in seen:
         assert (rows.dtypes.drop("age") == frame.dtypes.drop("age")).all()
@@ -180,7 +180,7 @@ def test_objects_in_numpy():
         (TypeError, {"data": "train.csv"}, "table"),
         (ValueError, {"names": NAMES[:3]}, "7 different names"),
         (ValueError, {"names": ["a"] * 7}, "7 different names"),
-        (ValueError, {"categorical": ["color"]}, "received 'color'; columns are"),
+        (ValueError, {"categorical": ["hue"]}, "received 'hue'; columns are"),
         (ValueError, {"groups": {"g": [4, 5], "h": [5, 6]}}, "'square' twice"),
         (ValueError, {"bins": 1}, "bins.*received 1"),
         (ValueError, {"data": np.where(DATA == 7, np.nan, DATA)}, r"\['constant'\] of data"),

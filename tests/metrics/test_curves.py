@@ -50,7 +50,7 @@ def test_equals_a_loop(method, insert):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_batch_size_and_neighbours_change_nothing(batch_size):
+def test_batch_size_and_neighbors_change_nothing(batch_size):
     model, x, maps = nets.convolutional(), nets.pictures(5), nets.maps(5)
     expected = metrics.deletion(model, x, maps, steps=6)
     found = metrics.deletion(model, x, maps, steps=6, batch_size=batch_size)
@@ -175,7 +175,7 @@ def test_follows_training_and_leaves_the_model_alone():
     ({"x": nets.pictures(3) * np.nan}, "finite inputs"),
     ({"target": 9}, "`target` from 0 to 3"),
     ({"target": [1]}, "one class per image"),
-    ({"steps": 0}, "`steps` of at least 1"),
+    ({"steps": 0}, "`steps` to be an integer of at least 1"),
     ({"baseline": "black"}, "`baseline` to be one of"),
     ({"score": "loss"}, "`score` to be one of"),
 ])

@@ -68,7 +68,7 @@ def test_masks():
 
 
 @pytest.mark.parametrize("metric", [metrics.sensitivity_n, metrics.infidelity])
-def test_seed_batch_size_and_neighbours(metric):
+def test_seed_batch_size_and_neighbors(metric):
     model, x, maps = nets.convolutional(), nets.pictures(4), nets.maps(4)
     found = metric(model, x, maps, samples=9)
     np.testing.assert_allclose(metric(model, x, maps, samples=9, batch_size=5), found, rtol=1e-3)

@@ -97,7 +97,7 @@ def test_occlusion(model, patch, stride):
     theirs = captum.Occlusion(model).attribute(
         images(), sliding_window_shapes=(3, *patch), strides=(3, *stride), baselines=0.5,
         target=CLASS)
-    found = explain(kx.occlusion, model, patch_size=patch, stride=stride, patch_value=0.5,
+    found = explain(kx.occlusion, model, patch_size=patch, stride=stride, baseline=0.5,
                     score="logit")
     close(found, theirs[:, 0])
 

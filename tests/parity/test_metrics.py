@@ -67,7 +67,7 @@ def test_average_drop_as_in_xplique(case, xplique):
 def test_deletion_curve_is_pixel_flipping_of_quantus(case, quantus):
     model, x, maps, top = case
     flip = quantus.PixelFlipping(
-        features_in_step=8 * 3, perturb_baseline=0.0, abs=False, normalise=False,
+        features_in_step=8 * 3, perturb_baseline=0.0, abs=False, normalize=False,
         disable_warnings=True, return_auc_per_sample=False)
     first = np.moveaxis(x, -1, 1)
     expected = flip.evaluate_batch(
@@ -78,7 +78,7 @@ def test_deletion_curve_is_pixel_flipping_of_quantus(case, quantus):
 
 def test_complexity_and_sparseness_as_in_quantus(case, quantus):
     _, x, maps, _ = case
-    options = {"abs": True, "normalise": False, "disable_warnings": True}
+    options = {"abs": True, "normalize": False, "disable_warnings": True}
     for ours, theirs in ((metrics.complexity, quantus.Complexity(**options)),
                          (metrics.sparseness, quantus.Sparseness(**options))):
         expected = theirs.evaluate_batch(x_batch=x, a_batch=np.abs(maps))

@@ -94,15 +94,15 @@ class TestTfKerasVis:
                                         expand_cam=False, normalize_cam=False)
         features, grads, score = features_and_gradients(model, "conv1")
 
-        def paper(normalised):
+        def paper(normalized):
             total = features.sum(axis=(1, 2), keepdims=True)
             alpha = np.divide(1.0, 2.0 + total * grads, where=grads != 0, out=0 * grads)
-            if normalised:
+            if normalized:
                 alpha = alpha / alpha.sum(axis=(1, 2), keepdims=True)
             weights = (alpha * np.maximum(grads, 0)).sum(axis=(1, 2), keepdims=True)
             return np.maximum((weights * features).sum(axis=-1), 0)
 
-        close(paper(normalised=True), theirs / np.exp(score)[:, None, None], share=1e-3)
+        close(paper(normalized=True), theirs / np.exp(score)[:, None, None], share=1e-3)
         close(explain(kx.grad_cam_plus_plus, model, "conv1", resize=False), paper(False), 1e-3)
 
     def test_score_cam(self):
@@ -200,11 +200,11 @@ class TestXplique:
     def test_occlusion_without_overlap(self, model):
         """With overlap theirs is the sum over the patches that cover a pixel, not the mean, so
         the middle of an image gets more than its border."""
-        found = explain(kx.occlusion, model, patch_size=4, stride=4, patch_value=0.5,
+        found = explain(kx.occlusion, model, patch_size=4, stride=4, baseline=0.5,
                         score="logit")
         close(found, self.theirs("Occlusion", model, patch_size=4, patch_stride=4,
                                  occlusion_value=0.5))
-        found = explain(kx.occlusion, model, patch_size=4, stride=2, patch_value=0.5,
+        found = explain(kx.occlusion, model, patch_size=4, stride=2, baseline=0.5,
                         score="logit")
         covered = np.zeros((16, 12))
         for y in range(0, 13, 2):

@@ -193,7 +193,7 @@ def test_an_installed_package_is_found_by_tensorboard():
     assert point.load() is Loader
 
 
-def test_colours_are_those_of_all_our_pictures():
+def test_colors_are_those_of_all_our_pictures():
     script = (backend._STATIC / "colors.js").read_text()
     tables = re.findall(r'^  (\w+):\n((?:    ".*" ?\+?,?\n)+)', script, re.MULTILINE)
     assert len(tables) == 6
@@ -204,7 +204,7 @@ def test_colours_are_those_of_all_our_pictures():
         np.testing.assert_array_equal(colors, wanted)
 
 
-def test_levels_of_signed_maps_are_centred():
+def test_levels_of_signed_maps_are_centered():
     png, limits = encode_maps([[[-2.0, 0.0, 1.0]], [[0.0, 0.0, 0.0]]], signed=True)
     levels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert levels.tolist() == [[1, 128, 192], [128, 128, 128]] and limits == [2.0, 0.0]

@@ -82,16 +82,16 @@ def test_the_tensor_is_that_of_tensorflow(tmp_path, photo):
         assert our_value == their_value
 
 
-def test_images_can_be_png_bytes_and_grey(tmp_path, photo):
+def test_images_can_be_png_bytes_and_gray(tmp_path, photo):
     png = images.encode_png(photo)
     with EventWriter(tmp_path) as log:
         log.image("png", png, 0)
         log.image("native", photo[:7, :5, 0], 0)
     accumulator = read(tmp_path)
     assert accumulator.Tensors("png")[0].tensor_proto.string_val[:] == [b"40", b"24", png]
-    width, height, grey = accumulator.Tensors("native")[0].tensor_proto.string_val
+    width, height, gray = accumulator.Tensors("native")[0].tensor_proto.string_val
     assert (width, height) == (b"5", b"7")
-    np.testing.assert_array_equal(decode(grey), photo[:7, :5, 0])
+    np.testing.assert_array_equal(decode(gray), photo[:7, :5, 0])
 
 
 def test_scalars_and_text(tmp_path):

@@ -1,4 +1,4 @@
-// One example under one method of one run: a canvas with a map, or a text with coloured words.
+// One example under one method of one run: a canvas with a map, or a text with colored words.
 
 import { levels, picture } from "./api.js";
 import { colorTable } from "./colors.js";

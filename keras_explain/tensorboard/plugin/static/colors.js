@@ -1,5 +1,5 @@
-// Colour tables as hex digits, six a colour: the ones of keras_explain.images.color_table, so that a
-// map has the same colours here as in every other picture. A test compares them.
+// Color tables as hex digits, six a color: the ones of keras_explain.images.color_table, so that a
+// map has the same colors here as in every other picture. A test compares them.
 
 const HEX = {
   inferno:
@@ -119,21 +119,21 @@ const HEX = {
 /** Perceptually uniform maps from dark to bright, for maps without negative values. */
 export const SEQUENTIAL = ["inferno", "viridis", "cividis", "gray"];
 
-/** Maps around zero, safe for colour-blind readers, for signed maps. */
+/** Maps around zero, safe for color-blind readers, for signed maps. */
 export const DIVERGING = ["RdBu_r", "PuOr_r"];
 
 export const COLOR_NAMES = {
   inferno: "Inferno",
   viridis: "Viridis",
   cividis: "Cividis",
-  gray: "Grey",
+  gray: "Gray",
   RdBu_r: "Blue to red",
   PuOr_r: "Purple to orange",
 };
 
 const tables = new Map();
 
-/** The colours of a map: bytes r, g, b for each of its 255 or 256 levels. */
+/** The colors of a map: bytes r, g, b for each of its 255 or 256 levels. */
 export function colorTable(name) {
   if (!tables.has(name)) {
     const pairs = HEX[name].match(/../g);

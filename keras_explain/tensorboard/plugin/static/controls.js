@@ -1,4 +1,4 @@
-// The tool bar: runs, epoch scrubber and play, opacity, colours, link.
+// The tool bar: runs, epoch scrubber and play, opacity, colors, link.
 
 import { COLOR_NAMES, DIVERGING, SEQUENTIAL, gradient } from "./colors.js";
 import { el, select, setOptions, setText } from "./dom.js";
@@ -24,11 +24,11 @@ export class Controls {
     this.run = select("Run", [], "", chosen("run"));
     this.compare = select("Compare with", [], "", chosen("compare"));
     this.size = select("Size", SIZES, String(state.size), numeric("size"));
-    this.scale = select("Colour range", SCALES, state.scale, chosen("scale"));
+    this.scale = select("Color range", SCALES, state.scale, chosen("scale"));
     this.speed = select("Speed", SPEEDS, String(state.speed), numeric("speed"));
     this.colors = {
-      sequential: this.colorChoice("Colours", "sequential", SEQUENTIAL),
-      diverging: this.colorChoice("Signed colours", "diverging", DIVERGING),
+      sequential: this.colorChoice("Colors", "sequential", SEQUENTIAL),
+      diverging: this.colorChoice("Signed colors", "diverging", DIVERGING),
     };
     this.play = el("button", { type: "button", className: "play", onclick: actions.play });
     this.scrubber = el("input", {

@@ -25,7 +25,7 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** A labelled <select>; `options` are [value, text] pairs. */
+/** A labeled <select>; `options` are [value, text] pairs. */
 export function select(label, options, value, onchange) {
   const input = el("select", { "aria-label": label, onchange: () => onchange(input.value) });
   setOptions(input, options, value);

@@ -6,7 +6,7 @@ export const KEYS = [
   ["Space", "play, pause"],
   ["↑ ↓", "more, less of the map"],
   ["O", "picture alone, picture with map"],
-  ["C", "other colours"],
+  ["C", "other colors"],
   ["Tab, Enter", "next example, enlarge it"],
   ["Esc", "close what is enlarged"],
   ["?", "these keys"],

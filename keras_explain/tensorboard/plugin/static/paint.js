@@ -1,4 +1,4 @@
-// Pixels of a cell: the picture under the coloured map, as keras_explain.images.overlay draws it.
+// Pixels of a cell: the picture under the colored map, as keras_explain.images.overlay draws it.
 
 import { colorTable } from "./colors.js";
 
@@ -21,16 +21,16 @@ export function scaled(bitmap, side) {
 }
 
 /**
- * The shares (0 to 1 of the colours) of every pixel of a cell, from one map of an atlas.
- * Enlarged bilinearly with pixel centres at half coordinates. `gain` is the map's own limit over
- * the limit of the colours.
+ * The shares (0 to 1 of the colors) of every pixel of a cell, from one map of an atlas.
+ * Enlarged bilinearly with pixel centers at half coordinates. `gain` is the map's own limit over
+ * the limit of the colors.
  */
 export function mapShares(atlas, index, count, [width, height], signed, gain) {
   const rows = atlas.height / count;
   const across = weights(atlas.width, width);
   const down = weights(rows, height);
   const [zero, unit] = signed ? [128, 254] : [0, 255];
-  const centre = signed ? 0.5 : 0;
+  const center = signed ? 0.5 : 0;
   const lines = new Float32Array(rows * width);
   for (let y = 0; y < rows; y++) {
     const start = (index * rows + y) * atlas.width;
@@ -38,7 +38,7 @@ export function mapShares(atlas, index, count, [width, height], signed, gain) {
       const left = atlas.red[start + across.low[x]];
       const right = atlas.red[start + across.high[x]];
       const level = left + (right - left) * across.share[x];
-      lines[y * width + x] = ((level - zero) / unit) * gain + centre;
+      lines[y * width + x] = ((level - zero) / unit) * gain + center;
     }
   }
   const shares = new Float32Array(width * height);
@@ -76,22 +76,22 @@ export function cellLabels(segments, [width, height]) {
   return labels;
 }
 
-/** Lay colours over a picture; under signed maps it turns grey, as red could be evidence. */
+/** Lay colors over a picture; under signed maps it turns gray, as red could be evidence. */
 export function blend(base, shares, colors, opacity, signed) {
   const out = new ImageData(base.width, base.height);
   const [from, to] = [base.data, out.data];
   const table = colorTable(colors);
   const last = table.length / 3 - 1;
-  const grey = signed ? Math.min(1, 2 * opacity) : 0;
+  const gray = signed ? Math.min(1, 2 * opacity) : 0;
   const rest = 1 - opacity;
   for (let i = 0, p = 0; i < shares.length; i++, p += 4) {
     const level = 3 * Math.round(Math.min(1, Math.max(0, shares[i])) * last);
     let [r, g, b] = [from[p], from[p + 1], from[p + 2]];
-    if (grey) {
+    if (gray) {
       const luma = 0.299 * r + 0.587 * g + 0.114 * b;
-      r += (luma - r) * grey;
-      g += (luma - g) * grey;
-      b += (luma - b) * grey;
+      r += (luma - r) * gray;
+      g += (luma - g) * gray;
+      b += (luma - b) * gray;
     }
     to[p] = r * rest + table[level] * opacity;
     to[p + 1] = g * rest + table[level + 1] * opacity;
@@ -117,7 +117,7 @@ export function outline(image, labels, chosen) {
 
 const known = new Map();
 
-/** For each of `size` places: the two neighbours among `count`, and the share of the second. */
+/** For each of `size` places: the two neighbors among `count`, and the share of the second. */
 function weights(count, size) {
   const key = `${count} ${size}`;
   if (!known.has(key)) {
@@ -127,8 +127,8 @@ function weights(count, size) {
       share: new Float32Array(size),
     };
     for (let i = 0; i < size; i++) {
-      const centre = ((i + 0.5) * count) / size - 0.5;
-      const place = Math.min(Math.max(centre, 0), count - 1);
+      const center = ((i + 0.5) * count) / size - 0.5;
+      const place = Math.min(Math.max(center, 0), count - 1);
       found.low[i] = Math.floor(place);
       found.high[i] = Math.min(found.low[i] + 1, count - 1);
       found.share[i] = place - found.low[i];

@@ -1,0 +1,53 @@
+"""Checks of arguments, each with one form of error: expected, received, remedy."""
+
+import difflib
+import numbers
+
+import numpy as np
+
+
+def check_positive(name, value, remedy=""):
+    """`value` as an int of at least 1.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return check_integer(name, value, 1, remedy)
+
+
+def check_integer(name, value, lowest, remedy=""):
+    """`value` as an int of at least `lowest`; integers of NumPy are welcome.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not is_integer(value) or value < lowest:
+        raise ValueError(
+            f"Expected `{name}` to be an integer of at least {lowest}, received {value!r}."
+            f" {remedy}".rstrip()
+        )
+    return int(value)
+
+
+def check_choice(name, value, allowed):
+    """Refuse what is not one of the values `allowed`.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if not any(value is a or isinstance(value, str) and value == a for a in allowed):
+        near = nearest(value, [a for a in allowed if isinstance(a, str)])
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"Expected `{name}` to be one of {tuple(allowed)}, received {value!r}.{hint}")
+
+
+def is_integer(value):
+    """Whether `value` is an int or a NumPy integer, and no bool."""
+    return isinstance(value, (numbers.Integral, np.integer)) and not isinstance(
+        value, (bool, np.bool_))
+
+
+def nearest(name, known, count=3):
+    """The names among `known` that look most like `name`, best first."""
+    return difflib.get_close_matches(str(name), list(known), count, 0.5)

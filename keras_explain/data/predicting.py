@@ -1,0 +1,47 @@
+"""A model on many examples, as NumPy, with the state of random generators left as it was.
+
+Not `model.predict`: on PyTorch that draws from the global generator, which would change a
+training around it, and its data pipeline costs more than small models do.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+
+def predict(model, x, batch_size):
+    """`model` on all of `x`, at most `batch_size` rows at a time.
+
+    Args:
+        model: a `keras.Model`.
+        x: an array, or a structure of arrays, as the model takes them.
+        batch_size: rows of a forward pass.
+
+    Returns:
+        The outputs in their structure, as NumPy arrays.
+    """
+    x = tree.map_structure(np.asarray, x)
+    return in_batches(lambda rows: predict_rows(model, tree.map_structure(lambda a: a[rows], x)),
+                      len(tree.flatten(x)[0]), batch_size)
+
+
+def predict_rows(model, x):
+    """`model` on one batch of any number of rows, under any data parallelism."""
+    count = len(tree.flatten(x)[0])
+    distribution = keras.distribution.distribution()
+    parts = 1 if distribution is None else int(np.prod(distribution.device_mesh.shape))
+    if count % parts:
+        rows = np.arange(-(-count // parts) * parts) % count
+        x = tree.map_structure(lambda a: a[rows], x)
+    outputs = tree.map_structure(ops.convert_to_numpy, model.predict_on_batch(x))
+    return tree.map_structure(lambda a: a[:count], outputs)  # every replica may have answered
+
+
+def in_batches(run, count, batch_size):
+    """`run(rows)` for the rows 0 to `count` - 1 in equal batches; the results as NumPy, joined."""
+    size = math.ceil(count / math.ceil(count / batch_size))
+    parts = [tree.map_structure(ops.convert_to_numpy, run(np.arange(i, min(i + size, count))))
+             for i in range(0, count, size)]
+    return tree.map_structure(lambda *a: np.concatenate(a), *parts)

@@ -1,0 +1,1 @@
+"""Many forward passes, cheaply: folding, chunks, hidden parts, windows."""

@@ -1,0 +1,14 @@
+"""Where a classifier is wrong, what it confuses, and why."""
+
+from keras_explain.error_analysis.analysis import (
+    ConfusedPair,
+    ErrorAnalysis,
+    ErrorHeatmaps,
+    analyze_errors,
+    class_heatmaps,
+    explain_errors,
+    request_model,
+)
+
+__all__ = ["ConfusedPair", "ErrorAnalysis", "ErrorHeatmaps", "analyze_errors", "class_heatmaps",
+           "explain_errors", "request_model"]

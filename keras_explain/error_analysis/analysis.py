@@ -1,0 +1,245 @@
+"""Where a classifier is wrong, what it confuses, and why."""
+
+import dataclasses
+import warnings
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_explain.data.batches import batches, class_indices, to_numpy
+from keras_explain.data.predicting import predict
+from keras_explain.explainers._explained_model import BlankHeatmapWarning
+from keras_explain.explainers.saliency import saliency
+from keras_explain.graph import targets
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes, and how often each was taken for the other.
+
+    `rate` is the share of the examples of both classes that went to the other.
+    """
+
+    first: int
+    second: int
+    first_as_second: int
+    second_as_first: int
+    rate: float
+
+    @property
+    def count(self):
+        """Confusions in both directions."""
+        return self.first_as_second + self.second_as_first
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorAnalysis:
+    """A classifier's answers beside the truth.
+
+    Attributes:
+        labels: true classes `(N,)`.
+        predicted: the best class `(N,)`.
+        probabilities: `(N, classes)`.
+        class_names: one for each class.
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+    class_names: list
+
+    @property
+    def accuracy(self):
+        """Share of right answers."""
+        return float((self.labels == self.predicted).mean())
+
+    @property
+    def confusion(self):
+        """Counts `(classes, classes)`: true classes in rows, predicted in columns."""
+        from sklearn.metrics import confusion_matrix
+
+        return confusion_matrix(self.labels, self.predicted, labels=range(len(self.class_names)))
+
+    @property
+    def misclassified(self):
+        """Indices of the wrong answers, the surest first."""
+        wrong = np.flatnonzero(self.labels != self.predicted)
+        sure = self.probabilities[wrong, self.predicted[wrong]]
+        return wrong[np.argsort(-sure, kind="stable")]
+
+    def report(self, digits=3):
+        """Precision, recall and F1 of each class, as scikit-learn's table."""
+        from sklearn.metrics import classification_report
+
+        return classification_report(
+            self.labels, self.predicted, labels=range(len(self.class_names)),
+            target_names=self.class_names, digits=digits, zero_division=0,
+        )
+
+    def most_confused(self, k=5):
+        """The `k` pairs of classes that are most often taken for each other, worst first."""
+        matrix = self.confusion
+        sizes = matrix.sum(axis=1)
+        pairs = [
+            ConfusedPair(a, b, int(matrix[a, b]), int(matrix[b, a]),
+                         float((matrix[a, b] + matrix[b, a]) / (sizes[a] + sizes[b])))
+            for a in range(len(matrix)) for b in range(a + 1, len(matrix))
+            if matrix[a, b] + matrix[b, a]
+        ]
+        return sorted(pairs, key=lambda pair: -pair.count)[:k]
+
+
+def analyze_errors(model, data, labels=None, *, class_names=None, output=None, batch_size=128):
+    """Let a classifier answer, and compare with the truth.
+
+    Args:
+        model: a `keras.Model`, or a function from a batch to scores `(N, classes)`, such as a
+            scikit-learn classifier's `predict_proba`. Probabilities, or logits, which go through
+            a softmax; a single unit has two classes.
+        data: arrays with `labels`, or anything that gives batches of both.
+        labels: class indices or one-hot rows.
+        class_names: one for each class.
+        output: name or index of the output, for models with several.
+        batch_size: rows of a batch, where `data` is arrays.
+
+    Returns:
+        An `ErrorAnalysis`.
+
+    Raises:
+        TypeError: `model` cannot be called.
+        ValueError: no labels, labels or class names that do not fit the scores.
+
+    Example:
+        >>> def score(x):
+        ...     return np.stack([1 - x, x], axis=1)
+        >>> analysis = analyze_errors(score, np.array([0.1, 0.8, 0.7]), [0, 1, 0])
+        >>> analysis.confusion.tolist(), analysis.misclassified.tolist()
+        ([[1, 1], [0, 1]], [2])
+    """
+    if not callable(model):
+        raise TypeError(
+            "Expected a `keras.Model` or a function from a batch to scores, received"
+            f" {type(model).__name__}. Of a scikit-learn classifier pass `predict_proba`."
+        )
+    predict = model.predict_on_batch if isinstance(model, keras.Model) else model
+    truth, scores = [], []
+    for x, y in batches(data, labels, batch_size):
+        if y is None:
+            raise ValueError("Expected labels with the data, received none.")
+        truth.append(class_indices(y))
+        scores.append(_chosen(predict(x), output, model))
+    truth, probabilities = np.concatenate(truth), _probabilities(np.concatenate(scores))
+    classes = probabilities.shape[1]
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(
+            f"Expected labels from 0 to {classes - 1}, because the model has {classes} classes,"
+            f" received labels from {truth.min()} to {truth.max()}."
+        )
+    names = [str(i) for i in range(classes)] if class_names is None else list(map(str, class_names))
+    if len(names) != classes:
+        raise ValueError(f"Expected {classes} class names, received {len(names)}.")
+    return ErrorAnalysis(truth, probabilities.argmax(axis=1), probabilities, names)
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorHeatmaps:
+    """Why an answer is wrong: heatmaps `(N, H, W)` for the true and for the predicted class.
+
+    `difference` is the predicted class's minus the true one's: positive where the image speaks
+    for the mistake.
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def difference(self):
+        """What speaks for the mistake (positive) and against it."""
+        return self.predicted - self.true
+
+
+def explain_errors(model, images, labels, predicted, builder=None, *, batch_size=32):
+    """Explain both classes of misclassified images: the true one and the predicted one.
+
+    Args:
+        model: a built `keras.Model`.
+        images: as the model takes them.
+        labels: their true classes.
+        predicted: the classes that the model took them for.
+        builder: a function from a model and `target=` to an explained model, such as
+            `keras_explain.grad_cam`; None is signed saliency.
+        batch_size: images explained at a time.
+
+    Returns:
+        `ErrorHeatmaps`.
+
+    Raises:
+        ValueError: not as many classes as images.
+
+    Example:
+        >>> model = keras.Sequential([
+        ...     keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+        >>> explain_errors(model, np.ones((2, 4, 4, 1)), [0, 1], [2, 2]).difference.shape
+        (2, 4, 4)
+    """
+    return class_heatmaps(request_model(model, builder), images, labels, predicted, batch_size)
+
+
+def request_model(model, builder=None):
+    """The explained model to which each image brings its class; None is signed saliency."""
+    return saliency(model, target="input", signed=True) if builder is None else builder(
+        model, target="input")
+
+
+def class_heatmaps(explained, images, labels, predicted, batch_size=32):
+    """`explain_errors` with an explained model that is built already."""
+    images = tree.map_structure(to_numpy, images)
+    count = len(tree.flatten(images)[0])
+    maps = []
+    for classes in (labels, predicted):
+        classes = np.asarray(classes, "int32").reshape(-1)
+        if len(classes) != count:
+            raise ValueError(f"Expected {count} classes, one per image, received {len(classes)}.")
+        maps.append(_heatmaps(explained, images, classes, batch_size))
+    return ErrorHeatmaps(*maps)
+
+
+def _heatmaps(explained, images, classes, batch_size):
+    with warnings.catch_warnings():  # a class without evidence is an answer here
+        warnings.simplefilter("ignore", BlankHeatmapWarning)
+        return predict(explained, targets.add_target(images, classes), batch_size)["heatmap"]
+
+
+def _chosen(scores, output, model):
+    if tree.is_nested(scores) and not hasattr(scores, "shape"):
+        if output is None:
+            raise ValueError(
+                "Expected `output`, because the model has several: its name or its index."
+            )
+        if isinstance(output, str) and not isinstance(scores, dict):
+            output = model.output_names.index(output)
+        elif isinstance(output, int) and isinstance(scores, dict):
+            output = list(scores)[output]
+        scores = scores[output]
+    scores = to_numpy(scores).astype("float32")
+    if scores.ndim == 1:
+        scores = scores[:, None]
+    if scores.ndim != 2:
+        raise ValueError(
+            f"Expected scores of shape (N, classes), received {scores.shape}. Error analysis is"
+            " for classifiers."
+        )
+    return scores
+
+
+def _probabilities(scores):
+    """Probabilities from probabilities or logits; a single unit becomes two classes."""
+    logits = scores.min() < 0 or scores.max() > 1
+    if scores.shape[1] == 1:
+        second = 1 / (1 + np.exp(-scores)) if logits else scores
+        return np.concatenate([1 - second, second], axis=1)
+    if not logits:
+        return scores
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

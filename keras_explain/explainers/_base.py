@@ -1,0 +1,153 @@
+"""What every explainer layer shares: its question, finishing of heatmaps, saving."""
+
+import keras
+from keras import ops, tree
+
+from keras_explain.checks import check_choice
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.graph import targets
+from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.question import Question
+from keras_explain.graph.tokens import differentiable_value, token_ids, without_padding
+
+NORMALIZE = (None, "max", "range")
+
+
+class Explainer(keras.layers.Layer):
+    """Abstract layer: model inputs -> {"predictions", "heatmap"}.
+
+    A subclass gives `compute(values, request) -> (heatmaps, predictions)`, where `heatmaps`
+    is a list with one raw map of shape (N, ...) for each of `self.keys`, and ends its
+    `__init__` with `self.explain_inputs(...)`. If it names `figures`, `compute` returns further
+    tensors of shape (N,), which become outputs under those names.
+
+    Args:
+        model: a built `keras.Model`. It is shared, never changed.
+        target, output, input, score: what is asked, see `Question`.
+        normalize: None (raw numbers), "max" (largest magnitude is 1) or "range" (0 to 1).
+    """
+
+    figures = ()
+
+    signed = False  # whether heatmaps have values below zero that mean something
+
+    def __init__(self, model, *, target=None, output=None, input=None, score="logit",
+                 normalize=None, name=None, dtype="float32", trainable=True):
+        super().__init__(name=name, dtype=dtype, autocast=False, trainable=trainable)
+        check_choice("normalize", normalize, NORMALIZE)
+        self.question = Question(model, target=target, output=output, input=input, score=score)
+        self.model, self.normalize = model, normalize
+
+    def explain_inputs(self, default):
+        """Settle which inputs get a heatmap: those that the user named, else `default`."""
+        self.question.choose_inputs(default)
+        self.keys = self.question.keys
+
+    @property
+    def place(self):
+        """The path of the layer that is looked at, for those that look inside."""
+        return None
+
+    @property
+    def at_input_size(self):
+        """Whether a heatmap has a number for each place of its input."""
+        return True
+
+    # In the graph -----------------------------------------------------------------------------
+
+    def __call__(self, *args, **kwargs):
+        kwargs["training"] = False  # for every layer inside, whatever the caller's mode
+        return super().__call__(*args, **kwargs)
+
+    def call(self, inputs, training=False):
+        values, request = self.question.split_inputs(inputs)
+        heatmaps, predictions, *figures = self.compute(values, request)
+        explained = self.question.explained
+        shown = explained * (len(heatmaps) // len(explained))  # one map for each layer
+        heatmaps = [self._without_padding(ops.cast(h, "float32"), v, values)
+                    for h, v in zip(heatmaps, shown, strict=True)]
+        heatmaps = [_normalized(h, self.normalize) for h in heatmaps]
+        return {"predictions": predictions, "heatmap": self.pack(heatmaps),
+                **dict(zip(self.figures, figures, strict=True))}
+
+    def compute(self, values, request):
+        raise NotImplementedError
+
+    def _without_padding(self, heatmap, value, values):
+        ids = token_ids(self.question.program, value) if self.at_input_size else None
+        return heatmap if ids is None else without_padding(heatmap, ids(values)[0])
+
+    def pack(self, heatmaps):
+        """One heatmap alone; several as a dict or list under `self.keys`."""
+        if len(heatmaps) == 1:
+            return heatmaps[0]
+        if isinstance(self.keys[0], str):
+            return dict(zip(self.keys, heatmaps, strict=True))
+        return heatmaps
+
+    # Keras ------------------------------------------------------------------------------------
+
+    def heatmap_shapes(self):
+        """Shapes of the heatmaps without batch: by default, of the explained inputs."""
+        program, explained = self.question.program, self.question.explained
+        shown = [differentiable_value(program, v) if v.spec.dtype == "string" else v
+                 for v in explained]
+        return [tuple(s.spec.shape[a] for a in heatmap_axes(program, v))
+                for v, s in zip(explained, shown, strict=True)]
+
+    def build(self, input_shape):
+        self.built = True
+
+    def compute_output_spec(self, inputs, training=False):
+        batch = tree.flatten(inputs)[0].shape[0]
+        _, outputs = self.question.program.outputs
+        predictions = tree.map_structure(
+            lambda v: keras.KerasTensor((batch, *v.spec.shape[1:]), v.spec.dtype), outputs
+        )
+        heatmaps = [keras.KerasTensor((batch, *s), "float32") for s in self.heatmap_shapes()]
+        figures = {name: keras.KerasTensor((batch,), "float32") for name in self.figures}
+        return {"predictions": predictions, "heatmap": self.pack(heatmaps), **figures}
+
+    def get_config(self):
+        asked = self.question
+        return {
+            **super().get_config(),
+            "model": keras.saving.serialize_keras_object(self.model),
+            "target": keras.saving.serialize_keras_object(asked.target)
+            if callable(asked.target) else asked.target,
+            "output": asked.output,
+            "input": list(asked.input) if isinstance(asked.input, tuple) else asked.input,
+            "score": asked.score,
+            "normalize": self.normalize,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = {**config, "model": keras.saving.deserialize_keras_object(config["model"])}
+        if isinstance(config["target"], dict):  # a serialized callable
+            config["target"] = keras.saving.deserialize_keras_object(config["target"])
+        return cls(**config)
+
+    def variant(self, **changes):
+        """The same method on the same model, which is shared, with other options."""
+        config = {**self.get_config(), "model": self.model, "target": self.question.target}
+        config |= changes
+        return type(self)(**{k: v for k, v in config.items() if k != "name"})
+
+    def explained_model(self, name=None):
+        """Wrap this layer into the `keras.Model` that users get."""
+        inputs = self.question.symbolic_inputs()
+        if self.question.takes_target:
+            inputs = targets.add_target(inputs, keras.Input((), dtype="int32", name="target"))
+        return ExplainedModel(inputs, self(inputs), name=name or f"{self.name}_explained")
+
+
+def _normalized(heatmap, how):
+    if how is None:
+        return heatmap
+    axes = tuple(range(1, len(heatmap.shape)))
+    if how == "max":
+        return ops.divide_no_nan(heatmap, ops.max(ops.abs(heatmap), axis=axes, keepdims=True))
+    low = ops.min(heatmap, axis=axes, keepdims=True)
+    high = ops.max(heatmap, axis=axes, keepdims=True)
+    return ops.divide_no_nan(heatmap - low, high - low)

@@ -1,0 +1,154 @@
+"""Class activation maps: what a layer's feature maps say about the explained score."""
+
+from keras import ops
+
+from keras_explain.engine.resizing import resize as resized
+from keras_explain.explainers._base import Explainer
+from keras_explain.graph.axes import heatmap_axes
+
+
+class FeatureMap(Explainer):
+    """Abstract: a subclass gives `map_at(value, values, request) -> (map, predictions)`.
+
+    `value` is the feature map to read, `values` are the model's inputs; the map has shape
+    (N, ...) at the feature map's own size.
+
+    Args:
+        model: see `Explainer`.
+        layer: name, path or layer object, or a list of them (one map for each); None takes
+            the last feature map.
+        node_index: which call, for a layer that is used several times.
+        reshape: (height, width) of the token grid, for layers that output tokens
+            (N, tokens, channels). Tokens in front of the grid (class token) are left out.
+        resize: False leaves the map at the size of the feature map.
+        **options: see `Explainer`.
+    """
+
+    def __init__(self, model, *, layer=None, node_index=None, reshape=None, resize=True,
+                 **options):
+        super().__init__(model, **options)
+        self.node_index, self.resize = node_index, resize
+        self.reshape = tuple(reshape) if reshape is not None else None
+        self.several = isinstance(layer, (list, tuple))
+        calls = [self._find(one) for one in (layer if self.several else [layer])]
+        self.layer_path = tuple(c.path for c in calls) if self.several else calls[0].path
+        self.features = tuple(c.outputs[0] for c in calls)
+        shapes = [self._feature_shape(c) for c in calls]
+        self.explain_inputs(self._inputs_like(shapes[0]))
+        if len(self.question.explained) != 1:
+            raise ValueError(
+                "Expected one `input` to lay the map over, received"
+                f" {len(self.question.explained)}. Name one."
+            )
+        for call, shape in zip(calls, shapes, strict=True):
+            self._check_axes(call, shape)
+        if self.several:
+            self.keys = self.layer_path
+        self.native_shapes = tuple(shapes)
+
+    def _find(self, layer):
+        if layer is not None:
+            return self.question.scored.find(layer, self.node_index)
+        scored = self.question.scored
+        return scored.last_tokens() if self.reshape else scored.last_spatial()
+
+    def _feature_shape(self, call):
+        spec = call.outputs[0].spec
+        if self.reshape is not None:
+            tokens = spec.shape[1] if len(spec.shape) == 3 else None
+            grid = self.reshape[0] * self.reshape[1]
+            if tokens is None or not 0 <= tokens - grid < min(self.reshape):
+                raise ValueError(
+                    f"Expected `reshape` to fit the tokens of layer {call.path!r}, of shape"
+                    f" {spec.shape}, received {self.reshape} ({grid} tokens). Give the rows"
+                    " and columns of the patch grid; a few tokens in front of it may be others."
+                )
+            return self.reshape
+        if len(spec.shape) < 3:
+            raise ValueError(
+                f"Expected a layer with a feature map, received {call.path!r} of output shape"
+                f" {spec.shape}. Name a convolution, or use `saliency` or `occlusion`."
+            )
+        return self.question.scored.spatial_shape(call.outputs[0])
+
+    def _check_axes(self, call, shape):
+        axes = len(heatmap_axes(self.question.program, self.question.explained[0]))
+        if self.resize and len(shape) < axes:
+            raise ValueError(
+                f"Expected a layer with a map of {axes} axes, as the input has, received"
+                f" {call.path!r} of shape {call.outputs[0].spec.shape}. For tokens that were cut"
+                " from an image give their grid, as reshape=(14, 14); for the numbers as they"
+                " are, resize=False."
+            )
+
+    def _inputs_like(self, shape):
+        """The input that the features see and that has as many axes as they."""
+        program = self.question.program
+        seen = program.ancestors(self.features)
+        candidates = [v for v in program.inputs if v in seen]
+        fitting = [v for v in candidates if len(heatmap_axes(program, v)) == len(shape)]
+        return (fitting or candidates)[:1]
+
+    def heatmap_shapes(self):
+        value = self.question.explained[0]
+        size = tuple(value.spec.shape[a] for a in self._image_axes())
+        return [size if self._resizes(shape) else shape for shape in self.native_shapes]
+
+    def _resizes(self, shape):
+        """A flat input that the model reshapes into an image has no size to resize to."""
+        return self.resize and len(shape) == len(self._image_axes())
+
+    def _image_axes(self):
+        return heatmap_axes(self.question.program, self.question.explained[0])
+
+    @property
+    def place(self):
+        return self.layer_path
+
+    @property
+    def at_input_size(self):
+        return self.resize
+
+    def compute(self, values, request):
+        heatmaps = []
+        for value, shape in zip(self.features, self.native_shapes, strict=True):
+            heatmap, predictions = self.map_at(value, values, request)
+            if self._resizes(shape):
+                image = values[self.question.index(self.question.explained[0])]
+                axes = heatmap_axes(self.question.program, self.question.explained[0])
+                heatmap = resized(heatmap, [ops.shape(image)[a] for a in axes])
+            heatmaps.append(heatmap)
+        return heatmaps, predictions
+
+    def map_at(self, value, values, request):
+        raise NotImplementedError
+
+    def channels_last(self, x):
+        """float32 of shape (N, ..., channels), tokens laid out as a grid."""
+        x = ops.cast(x, "float32")
+        if self.reshape is not None:
+            rows, columns = self.reshape
+            x = x[:, x.shape[1] - rows * columns :, :]
+            return ops.reshape(x, (-1, rows, columns, x.shape[-1]))
+        channel = self.question.program.channel_axis(self.features[0])
+        return x if channel == len(x.shape) - 1 else ops.moveaxis(x, channel, -1)
+
+    def get_config(self):
+        path = list(self.layer_path) if self.several else self.layer_path
+        return {**super().get_config(), "layer": path, "node_index": self.node_index,
+                "reshape": self.reshape, "resize": self.resize}
+
+
+class CAM(FeatureMap):
+    """Abstract: a subclass gives `combine(features, gradients) -> map`.
+
+    Both arrive as float32 of shape (N, ..., channels), channels last whatever the model's data
+    format; the map has shape (N, ...).
+    """
+
+    def map_at(self, value, values, request):
+        (features,), (grads,), predictions = self.question.differentiate(values, request, [value])
+        return self.combine(self.channels_last(features), self.channels_last(grads)), predictions
+
+    def combine(self, features, gradients):
+        raise NotImplementedError

@@ -1,0 +1,169 @@
+"""The `keras.Model` that builders return."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_explain import backend
+from keras_explain.graph import targets
+
+
+class BlankHeatmapWarning(UserWarning):
+    """A heatmap carries no information: it is zero everywhere."""
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class ExplainedModel(keras.Model):
+    """A Functional model from the user's inputs to {"predictions", "heatmap"}.
+
+    It adds one thing to Keras's own: numbers are looked at on their way in and out, so that
+    inputs of a wrong shape, NaN and classes out of range are an error before anything is
+    computed, and a blank heatmap is a warning, never silent. Inside a graph, as in an exported
+    model, nothing is added.
+    """
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        with backend.same_random_state():
+            return self._watched(super().predict, x, batch_size or 32, batch_size=batch_size,
+                                 verbose=verbose, steps=steps, callbacks=callbacks)
+
+    def predict_on_batch(self, x):
+        return self._watched(super().predict_on_batch, x)
+
+    def export(self, filepath, format="tf_saved_model", **options):
+        if format != "tf_saved_model":
+            return super().export(filepath, format, **options)
+        with backend.exporting() as needed:
+            return super().export(filepath, format, **{**needed, **options})
+
+    def __call__(self, inputs, *args, **kwargs):
+        return self._watched(lambda x: super(ExplainedModel, self).__call__(x, *args, **kwargs),
+                             inputs)
+
+    @property
+    def explainer(self):
+        """The layer that computes the heatmap."""
+        return next(x for x in self.layers if not isinstance(x, keras.layers.InputLayer))
+
+    def _watched(self, run, x, rows=None, /, **options):
+        if getattr(self, "_watching", False):  # PyTorch's `predict` calls the model eagerly
+            return run(x, **options)
+        x = tree.map_structure(_strings, x)
+        self._check_inputs(x, rows)
+        self._watching = True
+        try:
+            outputs = run(x, **options)
+        finally:
+            self._watching = False
+        self._check_outputs(outputs)
+        return outputs
+
+    # On the way in ----------------------------------------------------------------------------
+
+    def _check_inputs(self, x, rows):
+        arrays = [_numbers(leaf) for leaf in _in_order(x, self.inputs)]
+        if len(arrays) != len(self.inputs) or any(a is None for a in arrays):
+            return  # inside a trace, a dataset, or another structure: Keras speaks of that
+        for spec, array in zip(self.inputs, arrays, strict=True):
+            _check_shape(spec, array)
+            if array.dtype.kind == "f" and np.isnan(array).any():
+                raise ValueError(
+                    f"Expected inputs without NaN, received {int(np.isnan(array).sum())} NaN in"
+                    f" {spec.name!r} of shape {array.shape}. Clean the data first."
+                )
+        question, count = self.explainer.question, len(arrays[0])
+        if question.takes_target:
+            names = [spec.name for spec in self.inputs]
+            targets.check_request(arrays[names.index("target")], count, question.classes)
+        if isinstance(question.target, tuple):
+            targets.check_count(question.target, min(count, rows or count))
+
+    # On the way out ---------------------------------------------------------------------------
+
+    def _check_outputs(self, outputs):
+        if not isinstance(outputs, dict) or "heatmap" not in outputs:
+            return
+        heatmaps = [_numbers(x) for x in tree.flatten(outputs["heatmap"])]
+        answers = [_numbers(x) for x in tree.flatten(outputs["predictions"])]
+        if any(x is None for x in heatmaps + answers):
+            return  # inside a trace: there are no numbers yet
+        if not all(np.isfinite(x).all() for x in answers + heatmaps if x.dtype.kind == "f"):
+            _warn(f"{self._what()}: its predictions or its heatmaps are not finite, so they mean"
+                  " nothing. Look for NaN and very large numbers in the inputs and weights.")
+        blank = [~h.reshape(len(h), -1).any(axis=1) for h in heatmaps]
+        if any(b.any() for b in blank):
+            _warn(self._blank_message(blank, answers))
+
+    def _blank_message(self, blank, answers):
+        keys = tree.flatten(self.explainer.keys)
+        which = [str(k) for k, b in zip(keys, blank, strict=True) if b.any()]
+        rows = np.any(blank, axis=0)
+        among = f" ({', '.join(which)})" if len(keys) > 1 else ""
+        return (
+            f"{self._what(rows, answers)} gives a blank heatmap{among} for {int(rows.sum())} of"
+            f" {len(rows)} examples. The explained score does not react: a dead layer, a"
+            " saturated output, or evidence only against the class."
+        )
+
+    def _what(self, rows=None, answers=()):
+        """Method, layer and class, as "GradCAM of 'model' (layer: 'conv', class: 3)"."""
+        question = self.explainer.question
+        target, place = question.target, self.explainer.place
+        if isinstance(target, tuple) and rows is not None:
+            target = sorted({c for c, blank in zip(target, rows, strict=True) if blank})
+        elif target is None and rows is not None and len(answers) == 1:
+            axis = question.class_axis if answers[0].ndim > 1 else -1
+            if answers[0].ndim == 2 and answers[0].shape[axis] > 1:
+                target = f"top, {np.unique(answers[0][rows].argmax(axis)).tolist()}"
+        return (
+            f"{type(self.explainer).__name__} of {question.model.name!r} ("
+            + (f"layer: {place!r}, " if place else "")
+            + f"class: {'top' if target is None else target})"
+        )
+
+
+def _strings(x):
+    """Keras takes no NumPy arrays of strings, only tensors of them."""
+    if isinstance(x, np.ndarray) and x.dtype.kind in "OU":
+        return keras.ops.convert_to_tensor(x.tolist())
+    return x
+
+
+def _in_order(x, specs):
+    """The arrays of `x` in the order of the model's inputs, as Keras takes them."""
+    names = [spec.name for spec in specs]
+    if isinstance(x, dict) and set(names) <= set(x):
+        return [x[name] for name in names]
+    return tree.flatten(x)
+
+
+def _check_shape(spec, array):
+    expected, received = spec.shape[1:], array.shape[1:]
+    if len(expected) == len(received) + 1 and expected[-1] == 1:
+        expected = expected[:-1]
+    elif len(expected) == len(received) - 1 and received[-1] == 1:
+        received = received[:-1]
+    if len(expected) == len(received) and all(
+        e in (None, r) for e, r in zip(expected, received, strict=True)
+    ):
+        return
+    remedy = "Resize the data, or build the model for this size."
+    if len(array.shape) == len(spec.shape) - 1:
+        remedy = "For a single example, add a batch axis: x[None]."
+    raise ValueError(
+        f"Expected input {spec.name!r} of shape {spec.shape}, where None is the number of"
+        f" examples or any size, received {array.shape}. {remedy}"
+    )
+
+
+def _warn(message):
+    warnings.warn(message, BlankHeatmapWarning, stacklevel=5)
+
+
+def _numbers(x):
+    """A NumPy view of an array or eager tensor; None while a graph is traced."""
+    if isinstance(x, np.ndarray):
+        return x
+    return keras.ops.convert_to_numpy(x) if backend.is_concrete(x) else None

@@ -1,0 +1,43 @@
+"""What the axes of inputs and feature maps mean, and which of them a heatmap keeps."""
+
+from keras_explain.graph import steps as kinds
+
+
+def heatmap_axes(program, value):
+    """The axes of an input that its heatmap keeps: space, time, features; not channels."""
+    if value.spec.dtype == "string":  # of the tokens or word counts that it becomes
+        return (1,)
+    rank, channel = len(value.spec.shape), program.channel_axis(value)
+    if rank == 3 and _is_flat_image(program, value):
+        return (1, 2)
+    if rank > 2:
+        return tuple(a for a in range(1, rank) if a != channel)
+    return tuple(range(1, rank))
+
+
+def channel_axes(program, value, rank):
+    """The axes of a tensor of `rank` at `value` that its heatmap sums up."""
+    kept = heatmap_axes(program, value)
+    return tuple(a for a in range(1, rank) if a not in kept)
+
+
+def image_like(program):
+    """Images, sequences and volumes if the model takes any, else all inputs."""
+    large = [v for v in program.inputs if len(v.spec.shape) > 2]
+    return large or program.inputs
+
+
+def _is_flat_image(program, value):
+    """An image without channel axis: its model reshapes it before anything else."""
+    if value.spec.shape[-1] == 1:
+        return False
+    reached = {value}
+    for step in program.steps:
+        if reached.intersection(step.reads):
+            shape, kind = step.outputs[0].spec.shape, kinds.kind(step.fn)
+            if kind == "Flatten" or len(shape) == 4:
+                return True
+            if shape != value.spec.shape or kinds.has_weights(step.fn):
+                return False
+            reached.update(step.outputs)
+    return False

@@ -1,0 +1,300 @@
+"""A Keras model as a straight-line program of layer calls.
+
+Trace a model once, then look inside without touching it: cut it at any value, read the
+score before the softmax, exchange the function of a step, find the layer to explain.
+"""
+
+import dataclasses
+import difflib
+
+import keras
+from keras import tree
+
+from keras_explain.graph import steps as kinds
+from keras_explain.graph import tracing
+from keras_explain.graph.steps import Step, Value
+from keras_explain.graph.tracing import get_mask, inner_layers, set_mask, view
+
+__all__ = ["Program", "Step", "Value", "get_mask", "set_mask", "view"]
+
+REMEDY = (
+    "Use a method that needs no inner layer (`saliency`, `occlusion`), name the layer with"
+    " `layer=`, or give a transformer's token grid as `reshape=(rows, columns)`."
+)
+
+
+class Program:
+    """Steps in order of execution, from `inputs` (Values) to `outputs` (a structure of Values)."""
+
+    def __init__(self, inputs, steps, outputs, calls=()):
+        self.inputs, self.steps, self.outputs, self.calls = list(inputs), steps, outputs, calls
+
+    @classmethod
+    def trace(cls, model):
+        """Record `model`: nothing is computed, no layer of the user is changed.
+
+        Returns the structure of input Values as the model takes it (a Value, list or dict),
+        and the program.
+        """
+        struct, steps, outputs, calls = tracing.trace(model)
+        return struct, cls(tree.flatten(struct), steps, outputs, calls).prune()
+
+    def __call__(self, values):
+        """Run the program on tensors, one per input."""
+        env = dict(zip(self.inputs, tree.flatten(values), strict=True))
+
+        def fill(v):
+            return env[v] if isinstance(v, Value) else v
+
+        for step in self.steps:
+            args, kwargs = tree.map_structure(fill, (step.args, step.kwargs))
+            env.update(zip(step.outputs, tree.flatten(step.fn(*args, **kwargs)), strict=True))
+        return tree.map_structure(fill, self.outputs)
+
+    def prune(self):
+        """Drop the steps that the outputs do not need."""
+        needed, steps = set(tree.flatten(self.outputs)), []
+        for step in reversed(self.steps):
+            if needed.intersection(step.outputs):
+                steps.append(step)
+                needed.update(step.reads)
+        return Program(self.inputs, steps[::-1], self.outputs, self.calls)
+
+    def with_outputs(self, outputs):
+        """The same program, asked for other values."""
+        return Program(self.inputs, self.steps, outputs, self.calls).prune()
+
+    def replace(self, rule):
+        """Exchange the function of each step: `rule(fn)` returns the one to use."""
+        steps = [dataclasses.replace(s, fn=rule(s.fn)) for s in self.steps]
+        return Program(self.inputs, steps, self.outputs, self.calls)
+
+    def split(self, cut):
+        """Cut at the Values `cut`: a stem and a head, so that nothing runs twice.
+
+        `stem(inputs)` gives the cut values, followed by the values of skip connections that
+        cross the cut; `head` takes them in that order and gives this program's outputs.
+        """
+        after, late = set(cut), []
+        for step in self.steps:
+            if after.intersection(step.reads) and not set(cut).intersection(step.outputs):
+                after.update(step.outputs)
+                late.append(step)
+        head = Program([], late, self.outputs).prune()
+        reads = [v for s in head.steps for v in s.reads] + tree.flatten(self.outputs)
+        head.inputs = [*cut, *dict.fromkeys(v for v in reads if v not in after)]
+        early = [s for s in self.steps if s not in late]
+        return Program(self.inputs, early, list(head.inputs)).prune(), head
+
+    def ancestors(self, values):
+        """All Values that `values` are computed from, themselves included."""
+        found = set(values)
+        for step in reversed(self.steps):
+            if found.intersection(step.outputs):
+                found.update(step.reads)
+        return found
+
+    def producer(self, value):
+        """The step that computes `value`; None for an input."""
+        return next((s for s in self.steps if value in s.outputs), None)
+
+    # Finding a layer --------------------------------------------------------------------------
+
+    def find(self, layer, node_index=None):
+        """The Call of a layer, given as a name, a path ("backbone/conv5") or a layer object.
+
+        Raises:
+            ValueError: the layer is unknown (the nearest names are listed) or inside one that
+                cannot be looked into, the name is ambiguous, the layer is called several times
+                and `node_index` is None, or this program's outputs do not depend on it.
+        """
+        matches = [c for c in self.calls if layer in (c.path, c.layer)]
+        if not matches and isinstance(layer, str):
+            matches = [c for c in self.calls if c.path.endswith("/" + layer)]
+        if not matches:
+            raise ValueError(self._unknown(layer))
+        paths = list(dict.fromkeys(c.path for c in matches))
+        if len(paths) > 1:
+            raise ValueError(
+                f"Expected `layer` to name one layer, received {layer!r}, which fits {paths}."
+                " Give the full path."
+            )
+        matches.sort(key=lambda c: c.index)
+        if len(matches) > 1 and node_index is None:
+            raise ValueError(
+                f"Expected `node_index`, because the layer {paths[0]!r} is called"
+                f" {len(matches)} times. Choose the call with node_index=0 to"
+                f" {len(matches) - 1}."
+            )
+        if node_index is not None and not 0 <= node_index < len(matches):
+            raise ValueError(
+                f"Expected `node_index` from 0 to {len(matches) - 1} for layer {paths[0]!r},"
+                f" received {node_index}."
+            )
+        call = matches[node_index or 0]
+        if not self.ancestors(tree.flatten(self.outputs)).intersection(call.outputs):
+            raise ValueError(
+                f"Expected a layer that the explained score depends on, received"
+                f" {call.path!r}, which is disconnected from it, or comes after it. Choose a"
+                " layer on the way from the input to the output, or another `output=`."
+            )
+        return call
+
+    def _unknown(self, layer):
+        name = str(getattr(layer, "name", layer))
+        for step in self.steps:
+            for inner in inner_layers(step.fn):
+                if inner is layer or inner.name == name.rpartition("/")[2]:
+                    return (
+                        f"Expected `layer` to name a layer that can be looked at, received"
+                        f" {name!r}, which is inside {step.path!r} ({kinds.kind(step.fn)}), one"
+                        f" opaque step. Name {step.path!r} itself, or use `saliency` or"
+                        " `occlusion`."
+                    )
+        names = list(dict.fromkeys(c.path for c in self.calls))
+        near = difflib.get_close_matches(name, names, 5, 0.3) or names[-5:]
+        return (
+            f"Expected `layer` to name a layer of the model, received {name!r}. Did you mean one"
+            f' of {near}? Layers of a nested model are named "backbone/layer".'
+        )
+
+    def last_spatial(self):
+        """The Call whose output is the last feature map: after convolutions, before pooling.
+
+        Values of spatial extent 1 (a 1x1 convolution after pooling, as in MobileNet) do not
+        count, nor do pooling, padding, resizing, dropout, reshaping and this program's outputs.
+
+        Raises:
+            ValueError: the model has no convolution, or only those that cut an image into the
+                tokens of a transformer.
+        """
+        ranks, best = {}, None  # Values that a convolution reaches -> its rank
+        calls, outputs = self._calls_by_value(), tree.flatten(self.outputs)
+        for step in self.steps:
+            rank = max((ranks[v] for v in step.reads if v in ranks), default=None)
+            if kinds.is_convolution(step):
+                rank = len(step.outputs[0].spec.shape)
+            for value in step.outputs:
+                if rank is None or len(value.spec.shape) != rank:
+                    continue
+                ranks[value] = rank
+                shape = self.spatial_shape(value)
+                large = max(2 if n is None else n for n in shape) > 1
+                if large and kinds.is_feature_map(step) and value in calls and (
+                    value not in outputs
+                ):
+                    best = value
+        if best is None:
+            raise ValueError(self._no_convolution())
+        self._check_no_tokens_after(calls[best], best)
+        return calls[best]
+
+    def _no_convolution(self):
+        opaque = [f"{s.path!r} ({kinds.kind(s.fn)})" for s in self.steps if inner_layers(s.fn)
+                  and not kinds.is_attention(s.fn)]
+        found = f"one with {', '.join(opaque)}, which cannot be looked into" if opaque else (
+            "one without")
+        return (
+            "Expected a model with a convolution whose feature map is larger than 1x1, received"
+            f" {found}. {REMEDY}"
+        )
+
+    def _check_no_tokens_after(self, call, value):
+        cells = 1
+        for n in self.spatial_shape(value):
+            cells *= n or 1
+        if len(value.spec.shape) < 4:
+            return
+        for step in self.split([value])[1].steps:
+            if kinds.is_token_step(step, cells):
+                raise ValueError(
+                    "Expected `reshape`, because the model goes on with tokens after its last"
+                    f" convolution {call.path!r} (at {step.path!r}). Give the rows and columns"
+                    " of the token grid, as reshape=(14, 14), or name the layer with `layer=`."
+                )
+
+    def last_tokens(self):
+        """The Call whose output feeds the last attention: what the tokens tell each other.
+
+        In a transformer this is the normalization at the start of the last block. After it, a
+        class token has heard the others, and their own values count no more.
+
+        Raises:
+            ValueError: the model has no attention layer.
+        """
+        calls = self._calls_by_value()
+        for step in reversed(self.steps):
+            if kinds.is_attention(step.fn) and step.reads[0] in calls:
+                return calls[step.reads[0]]
+        raise ValueError(
+            "Expected `layer` with `reshape`, because the model has no attention layer of Keras:"
+            " name the layer whose tokens are to be explained (in a transformer the"
+            " normalization before the last attention)."
+        )
+
+    def _calls_by_value(self):
+        by_value = {}
+        for call in self.calls:
+            for value in call.outputs:
+                by_value.setdefault(value, call)  # the inner layer, not the model around it
+        return by_value
+
+    # What the axes mean -----------------------------------------------------------------------
+
+    def channel_axis(self, value):
+        """The axis of `value` that holds its channels or classes."""
+        rank = len(value.spec.shape)
+        first = rank > 3 and keras.config.image_data_format() == "channels_first"
+        return kinds.channel_axes(self.steps).get(value, 1 if first else rank - 1)
+
+    def data_format(self):
+        """"channels_last" or "channels_first": what the model's own layers say."""
+        for step in self.steps:
+            declared = getattr(step.fn, "data_format", None)
+            if declared in ("channels_last", "channels_first"):
+                return declared
+        return keras.config.image_data_format()
+
+    def spatial_shape(self, value):
+        """The shape of a feature map without batch and channels."""
+        channel = self.channel_axis(value)
+        return tuple(n for a, n in enumerate(value.spec.shape) if a not in (0, channel))
+
+    def before_activation(self, value):
+        """The score before the final softmax or sigmoid: (program, value, activation name).
+
+        The user's layer stays as it is: a view of it shares its variables. Where no softmax
+        or sigmoid ends the model, `value` itself comes back, with None.
+        """
+        step = self.producer(value)
+        if step is None:
+            return self, value, None
+        kind = kinds.activation_name(step.fn, len(value.spec.shape), self.channel_axis(value))
+        if kind in ("softmax", "sigmoid"):
+            if not kinds.has_weights(step.fn):
+                return self, step.reads[0], kind
+            if kinds.has_fused_activation(step.fn):
+                return *self._without_activation(step, value), kind
+        if kinds.is_transparent(step.fn):
+            program, inner, kind = self.before_activation(step.reads[0])
+            if kind:
+                return *program._continued(step, step.reads[0], inner), kind
+        return self, value, None
+
+    def _without_activation(self, step, value):
+        raw, at = Value(value.spec), self.steps.index(step)
+        linear = view(step.fn, activation=keras.activations.linear)
+        steps = [
+            *self.steps[:at],
+            dataclasses.replace(step, fn=linear, outputs=[raw]),
+            Step(step.fn.activation, (raw,), {}, [value], step.path),
+            *self.steps[at + 1 :],
+        ]
+        return Program(self.inputs, steps, self.outputs, self.calls), raw
+
+    def _continued(self, step, old, new):
+        """The same step once more, on `new` in place of `old`."""
+        raw = Value(step.outputs[0].spec)
+        args = tree.map_structure(lambda v: new if v is old else v, step.args)
+        steps = [*self.steps, dataclasses.replace(step, args=args, outputs=[raw])]
+        return Program(self.inputs, steps, self.outputs, self.calls), raw

@@ -1,0 +1,246 @@
+"""What is asked of a model: which score, of which output, and by which inputs it is explained."""
+
+import keras
+from keras import ops, tree
+
+from keras_explain import backend
+from keras_explain.checks import check_choice, is_integer
+from keras_explain.graph import targets
+from keras_explain.graph.program import Program, get_mask, set_mask
+from keras_explain.graph.tokens import differentiable_value
+
+SCORES = ("logit", "probability")
+HALF_SCALE = 256.0  # gradients below 6e-8 are zero in float16
+
+
+class Question:
+    """A model, the score that is explained, and the inputs that it is explained by.
+
+    It computes nothing until it is asked: `scores`, `split_at` and `differentiate` run in the
+    graph of whoever asks. It is plain Python, no Keras layer: who asks holds the model.
+
+    Args:
+        model: a built `keras.Model`. It is shared, never changed.
+        target: the class or score to explain, see `keras_explain.graph.targets`.
+        output: name or index of the output to explain, for models with several.
+        input: name or index (or a list of them) of the inputs to explain.
+        score: "logit" (before softmax or sigmoid) or "probability".
+
+    Attributes:
+        program: the traced model; its outputs are the explained answer and all predictions.
+        scored: the program of what the explained score depends on, and nothing else.
+        activation: "softmax", "sigmoid" or None, what ends the model.
+        classes: how many classes `target` chooses from.
+        explained: the input Values that get a heatmap, as `choose_inputs` settled them.
+        keys: their names, or their places where the model takes a list.
+    """
+
+    def __init__(self, model, *, target=None, output=None, input=None, score="logit"):
+        _check_model(model)
+        check_choice("score", score, SCORES)
+        self.model, self.output, self.score = model, output, score
+        self.input = tuple(input) if isinstance(input, list) else input
+        self.signature, program = Program.trace(model)
+        if callable(target) and output is None:
+            answer = tree.flatten(program.outputs)[0]
+        else:
+            answer = _choose(program.outputs, output, "output", model)
+        raw_program, raw, self.activation = program.before_activation(answer)
+        self.class_axis = program.channel_axis(answer)
+        self.classes = targets.class_count(answer.spec, self.activation, self.class_axis)
+        self.target = targets.check(target, self.classes)
+        if score == "logit":
+            program, answer = raw_program, raw
+        self.program = program.with_outputs((answer, program.outputs))
+        self.scored = program.with_outputs(program.outputs if callable(target) else answer)
+        self.half = "float16" in [getattr(s.fn, "compute_dtype", None) for s in program.steps]
+        self.explained, self.keys = (), ()
+
+    def choose_inputs(self, default):
+        """Settle which inputs get a heatmap: those that the user named, else `default`."""
+        if self.input is None:
+            values = default
+        else:
+            choices = self.input if isinstance(self.input, tuple) else (self.input,)
+            values = [_choose(self.signature, c, "input", self.model) for c in choices]
+        self.explained = tuple(values)
+        if isinstance(self.signature, dict):
+            names = {value: name for name, value in self.signature.items()}
+            self.keys = tuple(names[v] for v in values)
+        else:
+            self.keys = tuple(range(len(values)))
+        return self
+
+    def choose_one_input(self, default, why):
+        """The same, where only one input can be explained.
+
+        Raises:
+            ValueError: there are several and the user named none.
+        """
+        self.choose_inputs(default)
+        if len(self.explained) != 1:
+            names = [v.spec.name for v in self.program.inputs]
+            raise ValueError(
+                f"Expected one explained input, because {why}, received {len(self.explained)}."
+                f" Name one of {names} with `input=`."
+            )
+        return self
+
+    def differentiable_values(self):
+        """Where to differentiate for each explained input: see `tokens.differentiable_value`."""
+        return tuple(differentiable_value(self.program, v) for v in self.explained)
+
+    def index(self, value):
+        """The place of an input Value among the model's flat inputs."""
+        return self.program.inputs.index(value)
+
+    @property
+    def takes_target(self):
+        """Whether classes arrive with each batch, as a model input `target`."""
+        return isinstance(self.target, str) and self.target == targets.INPUT
+
+    def symbolic_inputs(self):
+        """New `keras.Input`s in the structure that the user's model takes."""
+        return tree.map_structure(
+            lambda v: keras.Input(batch_shape=v.spec.shape, dtype=v.spec.dtype, name=v.spec.name),
+            self.signature,
+        )
+
+    # In the graph -----------------------------------------------------------------------------
+
+    def split_inputs(self, inputs):
+        """The flat model inputs, and the class wished for per image or None."""
+        if not self.takes_target:
+            return tree.flatten(inputs), None
+        inputs, request = targets.split_target(inputs)
+        allowed = ops.logical_and(request >= targets.TOP_CLASS, request < self.classes)
+        message = (f"Expected every target from -1 (top class) to {self.classes - 1}, received a"
+                   " class out of range.")
+        return tree.flatten(inputs), backend.require(ops.all(allowed), message, request)
+
+    def scores(self, raw, predictions):
+        """What `choose_class` chooses from: (N, classes), or (N, 1) for a callable target."""
+        if callable(self.target):
+            score = ops.cast(self.target(predictions), "float32")
+            if len(score.shape) != 1:
+                raise ValueError(
+                    "Expected the callable `target` to return one score per image, shape (N,),"
+                    f" received shape {tuple(score.shape)}. Reduce over the other axes."
+                )
+            return ops.expand_dims(score, -1)
+        return targets.class_scores(raw, self.activation, self.score == "probability",
+                                    self.class_axis)
+
+    def choose_class(self, scores, request):
+        """The explained class of each image as one-hot float32 rows (N, classes)."""
+        target = request
+        if isinstance(self.target, int):
+            target = self.target
+        elif isinstance(self.target, tuple):
+            count = len(self.target)
+            message = (f"Expected batches of {count} images, one per class in `target`. Use"
+                       ' target="input" to pass classes with each batch.')
+            same = ops.equal(ops.shape(scores)[0], count)
+            target = ops.convert_to_tensor(list(self.target), "int32")
+            target = backend.require(same, message, target)
+        return targets.one_hot(scores, target)
+
+    def split_at(self, values, cut):
+        """Run the model up to the Values `cut`.
+
+        Returns:
+            The tensors there, and `head(points, rows=None) -> (scores, predictions)`, the rest
+            of the model. `points` stand in for those tensors; `rows` tells which example of
+            the batch each row of `points` belongs to, where they are not the batch itself.
+        """
+        stem, head = self.program.split(cut)
+        with backend.no_gradient():
+            tensors = stem(values)
+        points, sides = tensors[: len(cut)], tensors[len(cut) :]
+        masks = [get_mask(t) for t in tensors]
+
+        def rest(points, rows=None):
+            given = [*points, *(sides if rows is None else take_rows(sides, rows))]
+            for tensor, mask in zip(given, masks, strict=True):
+                if mask is not None:
+                    set_mask(tensor, mask if rows is None else ops.take(mask, rows, axis=0))
+            raw, predictions = head(given)
+            return self.scores(raw, predictions), predictions
+
+        return [_to_float(p) for p in points], rest
+
+    def differentiate(self, values, request, cut):
+        """Differentiate the explained score by the Values `cut`.
+
+        Returns:
+            The tensors at `cut`, their gradients (same shapes), and the predictions.
+        """
+        points, score = self.split_at(values, cut)
+        scores, predictions, pull = backend.vjp(score, points, self.model.variables)
+        grads = self.pull_back(pull, self.choose_class(scores, request))
+        return points, grads, predictions
+
+    def pull_back(self, pull, chosen):
+        """The gradients of the `chosen` scores from a pull-back; an error where none flows."""
+        if not self.half:
+            return self._check_flow(pull(chosen))
+        large = [ops.cast(g, "float32") / HALF_SCALE
+                 for g in self._check_flow(pull(chosen * HALF_SCALE, again=True))]
+        finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in large]))
+        return ops.cond(finite, lambda: large,
+                        lambda: [ops.cast(g, "float32") for g in pull(chosen)])
+
+    def _check_flow(self, grads):
+        if any(g is None for g in grads):
+            raise ValueError(
+                f"Expected the explained score of {self.model.name!r} to be differentiable with"
+                " respect to its inputs, received a model in which no gradient flows (an"
+                " integer or string operation cuts it). Use `occlusion`, which needs none."
+            )
+        return grads
+
+
+def take_rows(tensors, rows):
+    """The examples `rows` of each tensor."""
+    return [ops.take(t, rows, axis=0) for t in tensors]
+
+
+def _to_float(x):
+    if "float" in keras.backend.standardize_dtype(x.dtype):
+        return x
+    return ops.cast(x, "float32")
+
+
+def _choose(struct, choice, what, model):
+    """One Value of the model's inputs or outputs, by name or index."""
+    flat = tree.flatten(struct)
+    if choice is None and len(flat) == 1:
+        return flat[0]
+    names = list(struct) if isinstance(struct, dict) else _names(flat, what, model)
+    if choice is None:
+        raise ValueError(
+            f"Expected `{what}`, because the model has {len(flat)} {what}s, received None. Name"
+            f" one of {names} or give its index."
+        )
+    if isinstance(choice, str) and choice in names:
+        return struct[choice] if isinstance(struct, dict) else flat[names.index(choice)]
+    if is_integer(choice) and 0 <= choice < len(flat):
+        return flat[int(choice)]
+    raise ValueError(
+        f"Expected `{what}` to be one of {names} or an index below {len(flat)}, received"
+        f" {choice!r}."
+    )
+
+
+def _names(values, what, model):
+    if what == "output" and len(getattr(model, "output_names", None) or []) == len(values):
+        return list(model.output_names)
+    return [v.spec.name for v in values]
+
+
+def _check_model(model):
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"Expected a `keras.Model`, received {type(model).__name__}. For another predictor"
+            " use LIME, which takes any callable."
+        )

@@ -1,0 +1,148 @@
+"""Which score is explained: a class, a class per image, or a function of the outputs."""
+
+import numpy as np
+from keras import ops, tree
+
+TOP_CLASS = -1
+INPUT = "input"
+
+
+def class_count(spec, activation, axis=-1):
+    """Number of classes that `target` chooses from; a 1-unit sigmoid has two.
+
+    Args:
+        spec: symbolic output of the model, shape (N, ..., units).
+        activation: "softmax", "sigmoid" or None, what ends the model.
+        axis: of the classes.
+    """
+    units = spec.shape[axis] if len(spec.shape) > 1 else 1
+    return 2 if units == 1 and activation == "sigmoid" else units
+
+
+def check(target, classes):
+    """Validate `target` against the number of classes; returns it in a serializable form.
+
+    Raises:
+        TypeError: not None, an int, a sequence of ints, "input" or a callable.
+        ValueError: a class out of range.
+    """
+    if target is None or callable(target) or isinstance(target, str) and target == INPUT:
+        return target
+    indices = np.asarray(target)
+    if isinstance(target, str) or indices.size and indices.dtype.kind not in "iu":
+        raise TypeError(
+            "Expected `target` to be None (each image's own top class), a class index, a"
+            ' sequence with one class per image, "input" or a callable from the outputs to a'
+            f" score per image, received {target!r}."
+        )
+    if indices.ndim > 1:
+        raise ValueError(
+            "Expected `target` to be one class or one class per image, received an array of"
+            f" shape {indices.shape}. For one-hot rows, pass their argmax."
+        )
+    lowest = TOP_CLASS if indices.ndim else 0
+    if indices.size == 0 or indices.min() < lowest or indices.max() >= classes:
+        raise ValueError(
+            f"Expected `target` from 0 to {classes - 1}, because the explained output has"
+            f" {classes} classes, received {target!r}."
+        )
+    return tuple(indices.tolist()) if indices.ndim else int(indices)
+
+
+def check_request(request, count, classes):
+    """Validate the classes that arrive with a batch, for `target="input"`.
+
+    Raises:
+        ValueError: not one class per image, or a class out of range.
+    """
+    request = np.asarray(request)
+    if request.shape != (count,) and request.shape != (count, 1):
+        raise ValueError(
+            f"Expected `target` of shape ({count},), one class per image, received shape"
+            f" {request.shape}. Pass -1 for an image's top class."
+        )
+    wrong = request[(request < TOP_CLASS) | (request >= classes)]
+    if wrong.size:
+        raise ValueError(
+            f"Expected every `target` from 0 to {classes - 1}, or -1 for the top class, because"
+            f" the explained output has {classes} classes, received {wrong.tolist()}."
+        )
+
+
+def check_count(target, count):
+    """Validate that a sequence of classes has one for each image of a batch of `count`.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if len(target) != count:
+        raise ValueError(
+            f"Expected batches of {len(target)} images, one per class in `target`, received a"
+            f" batch of {count}. Pass batch_size={len(target)} to `predict`, or build with"
+            ' target="input" and pass the classes with each batch.'
+        )
+
+
+def class_scores(raw, activation, probability=False, axis=-1):
+    """One column per class, float32 of shape (N, classes).
+
+    A 1-unit sigmoid gets two columns: the negated logit of the unit and the logit, or 1 - p
+    and p. Outputs with positions (segmentation maps, token scores) are averaged over them.
+
+    Args:
+        raw: logits or probabilities, shape (N, ..., units) or (N,).
+        activation: "softmax", "sigmoid" or None, what ends the model.
+        probability: whether `raw` holds probabilities.
+        axis: of the classes in `raw`.
+    """
+    scores = ops.cast(raw, "float32")
+    if len(scores.shape) == 1:
+        scores = ops.expand_dims(scores, -1)
+    if len(scores.shape) > 2:
+        scores = ops.moveaxis(scores, axis, -1)
+        scores = ops.mean(scores, axis=tuple(range(1, len(scores.shape) - 1)))
+    if scores.shape[-1] == 1 and activation == "sigmoid":
+        return ops.concatenate([1.0 - scores if probability else -scores, scores], axis=-1)
+    return scores
+
+
+def one_hot(scores, target=None):
+    """The chosen class of each row as float32 of shape (N, classes).
+
+    Written without `argmax`, which converters to ONNX and OpenVINO do not know. The first of
+    equal scores is the top class.
+
+    Args:
+        scores: shape (N, classes).
+        target: None, a class, or an integer tensor of shape (N,) in which -1 stands for the
+            row's top class.
+    """
+    if isinstance(target, int):
+        target = ops.full_like(scores[:, 0], target, dtype="int32")
+    best = ops.cast(ops.equal(scores, ops.max(scores, axis=-1, keepdims=True)), "float32")
+    top = best * ops.cast(ops.equal(ops.cumsum(best, axis=-1), 1.0), "float32")
+    if target is None:
+        return top
+    target = ops.expand_dims(target, -1)
+    chosen = ops.equal(target, ops.arange(scores.shape[-1], dtype=target.dtype))
+    return ops.where(ops.equal(target, TOP_CLASS), top, ops.cast(chosen, "float32"))
+
+
+def add_target(inputs, target):
+    """Model inputs with the class of each example: what `target="input"` takes.
+
+    Args:
+        inputs: a tensor or array, or a list or dict of them, as the user's model takes them.
+        target: one class per example, symbolic or numbers.
+    """
+    if isinstance(inputs, dict):
+        return {**inputs, "target": target}
+    return [*tree.flatten(inputs), target]
+
+
+def split_target(inputs):
+    """The model inputs and the classes that `add_target` put together."""
+    if isinstance(inputs, dict):
+        return {k: v for k, v in inputs.items() if k != "target"}, inputs["target"]
+    *inputs, target = inputs
+    return (inputs if len(inputs) > 1 else inputs[0]), target

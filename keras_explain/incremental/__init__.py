@@ -1,1 +1,0 @@
-"""Many forward passes at a fraction of the cost: folded programs, occlusion by windows."""

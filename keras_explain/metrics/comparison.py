@@ -1,0 +1,341 @@
+"""Which method can be trusted on this model and these images? One table."""
+
+import dataclasses
+import difflib
+import functools
+import os
+import time
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_explain.data.predicting import predict
+from keras_explain.engine.resizing import resize
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.graph import targets
+from keras_explain.metrics import _comparison_figure, registry
+from keras_explain.metrics.evaluator import Evaluator, requested, with_requests
+
+METHODS = ("grad_cam", "saliency", "occlusion")
+METRICS = ("insertion", "deletion", "average_drop", "sparseness")
+RESAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """Scores of every method by every metric.
+
+    Args:
+        scores: {method: {metric: (N,)}}; NaN where a metric says nothing.
+        best: {metric: "higher" or "lower"}.
+        baselines: names of the methods that know nothing of the model.
+        seconds: {method: time per image to compute its heatmaps, the first trace included}.
+        heatmaps: {method: (N, ...)}.
+        x: the inputs.
+        classes: (N,), the explained class of each.
+        confidence: of the intervals.
+        seed: of everything random.
+    """
+
+    scores: dict
+    best: dict
+    baselines: tuple
+    seconds: dict
+    heatmaps: dict
+    x: object
+    classes: np.ndarray
+    confidence: float
+    seed: int
+
+    @property
+    def methods(self):
+        return list(self.scores)
+
+    def mean(self, method, metric):
+        """Mean over the images for which the metric has a value."""
+        return self._estimate(self.scores[method][metric])[0]
+
+    def interval(self, method, metric):
+        """Bootstrap confidence interval (percentiles over images) of the mean: (low, high)."""
+        return self._estimate(self.scores[method][metric])[1:]
+
+    def difference(self, method, other, metric):
+        """Mean paired difference of two methods and its interval: (mean, low, high).
+
+        Images differ more than methods do, so the paired difference is what tells them apart.
+        """
+        return self._estimate(self.scores[method][metric] - self.scores[other][metric])
+
+    def beats_baselines(self, method, metric):
+        """Whether the method is better than each baseline, by the paired interval."""
+        if method in self.baselines:
+            return False
+        sign = 1 if self.best[metric] == "higher" else -1
+        bounds = [self.difference(method, b, metric)[1:] for b in self.baselines]
+        return all(min(sign * low, sign * high) > 0 for low, high in bounds)
+
+    def ranking(self, metric):
+        """The methods, best first; those without a value come last."""
+        sign = -1 if self.best[metric] == "higher" else 1
+        means = {m: sign * self.mean(m, metric) for m in self.methods}
+        return sorted(means, key=lambda m: (np.isnan(means[m]), means[m]))
+
+    def rows(self):
+        """One dict for each method and metric: method, metric, mean, low, high, count, ..."""
+        found = []
+        for method, by_metric in self.scores.items():
+            for metric, numbers in by_metric.items():
+                mean, low, high = self._estimate(numbers)
+                found.append({
+                    "method": method, "metric": metric, "best": self.best[metric], "mean": mean,
+                    "low": low, "high": high, "count": int(np.isfinite(numbers).sum()),
+                    "beats_baselines": self.beats_baselines(method, metric),
+                    "seconds": self.seconds[method],
+                })
+        return found
+
+    def to_pandas(self):
+        """The rows as a `pandas.DataFrame`; pandas is not a dependency of keras_explain."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "Expected pandas, found none. Run: pip install pandas, or use `rows()`."
+            ) from error
+        return pandas.DataFrame(self.rows())
+
+    def to_markdown(self):
+        """A table: one line a method, one column a metric, intervals in brackets."""
+        arrow = {"higher": "↑", "lower": "↓"}
+        heads = [f"{m} {arrow[b]}" for m, b in self.best.items()]
+        lines = ["| method | " + " | ".join(heads) + " | s/image |",
+                 "|---|" + "---:|" * (len(heads) + 1)]
+        leaders = {m: self.ranking(m)[0] for m in self.best}
+        for method in self.methods:
+            name = f"*{method}*" if method in self.baselines else method
+            cells = [self._cell(method, metric, leaders[metric]) for metric in self.best]
+            seconds = self.seconds[method]
+            time = "" if method in self.baselines else f"{seconds:.2g}"
+            lines.append(f"| {name} | " + " | ".join(cells) + f" | {time} |")
+        lines += ["", f"{len(self.classes)} images; mean [{self.confidence:.0%} bootstrap"
+                  " interval]; **bold**: best; ✓: better than every *baseline*, image by image."]
+        return "\n".join(lines)
+
+    def figure(self):
+        """Mean and interval of every method, a panel for each metric: a matplotlib Figure."""
+        return _comparison_figure.draw(self)
+
+    def report(self, folder):
+        """Write comparison.md, scores.png and, for images, maps.png.
+
+        Returns:
+            The path of the Markdown file.
+        """
+        os.makedirs(folder, exist_ok=True)
+        self.figure().savefig(os.path.join(folder, "scores.png"))
+        parts = ["# Comparison of explanations", "", self.to_markdown(), "", "![](scores.png)", ""]
+        picture = _comparison_figure.maps(self)
+        if picture is not None:
+            picture.savefig(os.path.join(folder, "maps.png"))
+            parts += ["The first image:", "", "![](maps.png)", ""]
+        parts += [f"Seed {self.seed}. A metric's weakness is in its docstring:"
+                  " `keras_explain.metrics`.", ""]
+        path = os.path.join(folder, "comparison.md")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(parts))
+        return path
+
+    def _cell(self, method, metric, leader):
+        mean, low, high = self._estimate(self.scores[method][metric])
+        if np.isnan(mean):
+            return "–"
+        text = f"**{mean:.3g}**" if method == leader else f"{mean:.3g}"
+        mark = " ✓" if self.beats_baselines(method, metric) else ""
+        return f"{text} [{low:.3g}, {high:.3g}]{mark}"
+
+    def _estimate(self, numbers):
+        numbers = numbers[np.isfinite(numbers)]
+        if len(numbers) == 0:
+            return (float("nan"),) * 3
+        rng = np.random.default_rng(self.seed)
+        means = numbers[rng.integers(0, len(numbers), (RESAMPLES, len(numbers)))].mean(axis=1)
+        tail = (1 - self.confidence) / 2
+        return float(numbers.mean()), *map(float, np.quantile(means, [tail, 1 - tail]))
+
+
+def compare(model, data, methods=METHODS, metrics=METRICS, *, target=None, regions=None,
+            batch_size=64, confidence=0.95, seed=0, verbose="auto", **options):
+    """Score methods by metrics on the user's own model and data.
+
+    Three baselines that know nothing of the model always take part: a method that does not beat
+    them on these images has shown nothing. Their names are in `Comparison.baselines`.
+
+    - `random_pixels`: independent noise;
+    - `random_patches`: smooth noise, as coarse as a CAM. Where noise per pixel does well on
+      deletion (scattered holes destroy a prediction), this one is the fair opponent;
+    - `center_gaussian`: photographs have their object in the middle.
+
+    Args:
+        model: a built `keras.Model`.
+        data: inputs as the model takes them, N examples.
+        methods: names of builders ("grad_cam"), builders (with options: `functools.partial`),
+            explained models, LIME explainers, arrays of heatmaps; a list, or a dict by name.
+        metrics: names or functions of `keras_explain.metrics` (with options:
+            `functools.partial`).
+        target: None: each example's own top class; a class; one class per example; a callable.
+        regions: where the object is, for the pointing games.
+        batch_size: forward passes at a time. It bounds the memory and changes no number.
+        confidence: of the bootstrap intervals.
+        seed: of baselines, LIME and bootstrap.
+        verbose: 1 shows a progress bar, 0 none, "auto" on a terminal.
+        **options: output, input: name or index, for models with several.
+
+    Returns:
+        A `Comparison`.
+
+    Raises:
+        ValueError: an unknown method or metric (the nearest names are listed), a metric that
+            needs `regions` without them; data that do not fit.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> model = keras.Sequential([
+        ...     keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3, activation="relu"),
+        ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax")])
+        >>> table = compare(model, np.random.rand(3, 16, 16, 3), ["grad_cam"], ["sparseness"])
+        >>> table.methods
+        ['grad_cam', 'random_pixels', 'random_patches', 'center_gaussian']
+    """
+    metrics = {m.name: m for m in map(registry.find, metrics)}
+    for metric in metrics.values():
+        if metric.reads == "regions" and regions is None:
+            raise ValueError(
+                f"Expected `regions`, because the metric {metric.name!r} compares heatmaps with"
+                " them, received None. Pass boxes or masks."
+            )
+    methods = named(methods)
+    evaluator = Evaluator(model, target=target, batch_size=batch_size, **options)
+    classes = evaluator.classes(data)
+    request = None if callable(target) else classes
+    subject = evaluator.subject("probability")
+    image = tree.flatten(data)[subject.index]
+    shape = (len(image), *[np.shape(image)[a] for a in subject.axes])
+    methods |= baselines(shape, seed)
+    bar = _Progress(len(methods) * (1 + len(metrics)), verbose)
+    scores, seconds, heatmaps = {}, {}, {}
+    for name, method in methods.items():
+        start = time.perf_counter()
+        if callable(method) and not isinstance(method, ExplainedModel):
+            method = method(model, target=target if callable(target) else targets.INPUT, **options)
+        if isinstance(method, ExplainedModel):
+            method = with_requests(method)
+        maps = _heatmaps(method, data, classes, batch_size, seed)
+        heatmaps[name], seconds[name] = maps, (time.perf_counter() - start) / len(maps)
+        bar.advance(name)
+        scores[name] = {}
+        for metric in metrics.values():
+            scores[name][metric.name] = _scored(
+                metric, evaluator, data, maps, request, regions, method, classes)
+            bar.advance(f"{name}: {metric.name}")
+    return Comparison(scores, {m.name: m.best for m in metrics.values()},
+                      tuple(baselines(shape, seed)), seconds, heatmaps, data, classes, confidence,
+                      seed)
+
+
+def baselines(shape, seed=0):
+    """Heatmaps (N, ...) that know nothing of the model, by name."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.random((shape[0], *[min(7, n) for n in shape[1:]])).astype("float32")
+    far = sum(((np.arange(n) + 0.5) / n - 0.5).reshape([-1 if a == axis else 1
+              for a in range(len(shape) - 1)]) ** 2 for axis, n in enumerate(shape[1:]))
+    return {
+        "random_pixels": rng.random(shape).astype("float32"),
+        "random_patches": _smooth(coarse, shape[1:]),
+        "center_gaussian": np.broadcast_to(np.exp(-far / (2 * 0.25**2)), shape).astype("float32"),
+    }
+
+
+def _smooth(coarse, sizes):
+    return keras.ops.convert_to_numpy(resize(keras.ops.convert_to_tensor(coarse), sizes))
+
+
+def named(methods):
+    """Methods as a dict by name; names of builders are looked up.
+
+    Raises:
+        ValueError: an unknown name, two methods of one name.
+    """
+    import keras_explain
+
+    if not isinstance(methods, dict):
+        pairs = [(_name(m, i), m) for i, m in enumerate(methods)]
+        methods = dict(pairs)
+        if len(methods) < len(pairs):
+            raise ValueError(
+                f"Expected methods of different names, received {[n for n, _ in pairs]}. Pass a"
+                " dict by name."
+            )
+    found = {}
+    for name, method in methods.items():
+        if isinstance(method, str):
+            known = [n for n in keras_explain.__all__ if n.islower()]
+            if method not in known:
+                near = difflib.get_close_matches(method, known, 3, 0.4) or known
+                raise ValueError(
+                    f"Expected the name of a method, received {method!r}. Did you mean one of"
+                    f" {near}?"
+                )
+            method = getattr(keras_explain, method)
+        found[name] = method
+    return found
+
+
+def _name(method, index):
+    if isinstance(method, str):
+        return method
+    if isinstance(method, ExplainedModel):
+        return method.name
+    if isinstance(method, functools.partial):
+        method = method.func
+    return getattr(method, "__name__", None) or f"{type(method).__name__}_{index}"
+
+
+def _heatmaps(method, data, classes, batch_size, seed):
+    if isinstance(method, ExplainedModel):
+        maps = predict(method, requested(method, data, classes), batch_size)["heatmap"]
+    elif hasattr(method, "explain"):
+        maps = np.stack([
+            method.explain(example, classes=[int(c)], seed=seed, verbose=0).heatmap(int(c))
+            for example, c in zip(data, classes, strict=True)])
+    else:
+        maps = np.asarray(method, "float32")
+    if not isinstance(maps, np.ndarray):
+        raise ValueError(
+            "Expected one heatmap per example, received several (the model has several inputs)."
+            " Name one with `input=`."
+        )
+    return maps
+
+
+def _scored(metric, evaluator, data, maps, request, regions, method, classes):
+    if metric.reads == "method":
+        if not isinstance(method, ExplainedModel):
+            return np.full(len(maps), np.nan)
+        data = requested(method, data, classes)
+    return np.asarray(
+        metric(evaluator, data, maps, request, regions=regions, explained=method), "float64")
+
+
+class _Progress:
+    """Keras's own bar, with what is being done."""
+
+    def __init__(self, total, verbose):
+        import sys
+
+        shown = sys.stdout.isatty() if verbose == "auto" else bool(verbose)
+        self.bar = keras.utils.Progbar(total, unit_name="step") if shown else None
+
+    def advance(self, what):
+        if self.bar is not None:
+            self.bar.add(1)

@@ -1,0 +1,215 @@
+"""What a text model reads: gradients per token, expressions, words that matter on average."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_explain.data.batches import to_numpy
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.graph.vectorizer import find, words_of
+from keras_explain.linear.mean_gradient import MeanGradient, mean_gradient
+from keras_explain.text import _rendering as colored_text
+
+__all__ = ["Expression", "MeanGradient", "TextScores", "mean_gradient", "top_expressions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Expression:
+    """A token, the words that the model reads from it, its score and its place in the text."""
+
+    word: str
+    text: str
+    score: float
+    position: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TextScores:
+    """One text, token by token.
+
+    `str()` gives the text in color, without color where the output is no terminal, and the
+    table of its top expressions; `to_html()` the same for a notebook, which shows it by itself.
+
+    Attributes:
+        words: the tokens.
+        scores: one for each token, `(tokens,)`.
+        predictions: the model's answer for this text.
+        width: tokens in an expression.
+    """
+
+    words: tuple
+    scores: np.ndarray
+    predictions: np.ndarray
+    width: int = 1
+
+    def top(self, k=5):
+        """The `k` tokens with the largest magnitude, best first, as `Expression`s.
+
+        Equal scores stay in the order of the text. Expressions may overlap.
+        """
+        order = np.argsort(-np.abs(self.scores), kind="stable")[:k]
+        return [
+            Expression(self.words[i], " ".join(self.words[i : i + self.width]),
+                       float(self.scores[i]), int(i))
+            for i in order
+        ]
+
+    def to_html(self, k=5):
+        """The colored text and the table of the top `k` expressions; everything is escaped."""
+        return colored_text.to_html(self, k)
+
+    def to_terminal(self, k=5, color=None):
+        """The same for a terminal.
+
+        Args:
+            k: expressions in the table.
+            color: whether to use ANSI colors; None uses them where standard output is a
+                terminal and the environment variable NO_COLOR is not set.
+        """
+        return colored_text.to_terminal(self, k, color)
+
+    def __str__(self):
+        return self.to_terminal()
+
+    def _repr_html_(self):
+        return self.to_html()
+
+
+def top_expressions(explained, texts, width=None, *, tokenizer=None, batch_size=32):
+    """Rank the tokens of texts, and show what the model reads from each.
+
+    A convolution over an embedding reads a few words at a time. The norm of the gradient at a
+    token's embedding says how much the answer depends on it; the expression is the token and
+    what follows within the convolution's width.
+
+    Hechtlinger 2016, "Interpretation of Prediction Models Using the Input Gradient",
+    https://arxiv.org/abs/1611.07634.
+
+    Args:
+        explained: an explained model with one score per token, `keras_explain.saliency(model)`
+            for the paper's.
+        texts: a list of strings.
+        width: tokens in an expression; None takes the widest one-dimensional convolution of the
+            model, 1 without one.
+        tokenizer: for models that take integers, what makes them: a `TextVectorization` layer,
+            or a function from a text to its words and their ids, two lists.
+        batch_size: texts explained at a time.
+
+    Returns:
+        A list with one `TextScores` per text.
+
+    Raises:
+        TypeError: `explained` is no explained model, or `texts` is one string.
+        ValueError: the model takes integers and there is no `tokenizer`, or its heatmap is not
+            one score per token.
+
+    Example:
+        >>> import keras_explain as kx
+        >>> vectorize = keras.layers.TextVectorization(output_sequence_length=4)
+        >>> vectorize.adapt(["a fine film", "a dull film"])
+        >>> model = keras.Sequential([
+        ...     keras.Input((4,), dtype="int32"), keras.layers.Embedding(6, 2),
+        ...     keras.layers.Conv1D(3, 2), keras.layers.GlobalMaxPooling1D(),
+        ...     keras.layers.Dense(1)])
+        >>> (scores,) = top_expressions(kx.saliency(model), ["A fine film."], tokenizer=vectorize)
+        >>> scores.words, scores.width
+        (('a', 'fine', 'film'), 2)
+    """
+    texts = _checked(explained, texts)
+    program = explained.explainer.question.program
+    value = explained.explainer.question.explained[0]
+    if value.spec.dtype == "string":
+        inputs = np.array(texts, dtype=object)
+        if len(value.spec.shape) == 2:
+            inputs = inputs[:, None]
+        words = _words_inside(program, value, texts, inputs, batch_size)
+    else:
+        words, inputs = _tokenized(texts, tokenizer, value.spec)
+    width = _convolution_width(program) if width is None else width
+    found = []
+    for start in range(0, len(texts), batch_size):  # batches may be padded to different lengths
+        rows = slice(start, start + batch_size)
+        outputs = explained.predict_on_batch(inputs[rows])
+        maps, answers = (_one_row_each(outputs[key]) for key in ("heatmap", "predictions"))
+        if maps.ndim != 2 or maps.shape[1] < max(map(len, words[rows])):
+            raise ValueError(
+                f"Expected one score per token, received heatmaps of shape {maps.shape[1:]}."
+                " Explain a token model with `saliency`, `gradient_x_input` or"
+                " `integrated_gradients`."
+            )
+        found += [TextScores(tuple(w), row[: len(w)], answer, width)
+                  for w, row, answer in zip(words[rows], maps, answers, strict=True)]
+    return found
+
+
+def _checked(explained, texts):
+    if not isinstance(explained, ExplainedModel):
+        raise TypeError(
+            f"Expected an explained model, received {type(explained).__name__}. Build one with"
+            " `keras_explain.saliency(model)`."
+        )
+    if isinstance(texts, str):
+        raise TypeError("Expected a list of texts, received one string. Write [text].")
+    return [str(text) for text in texts]
+
+
+def _tokenized(texts, tokenizer, spec):
+    """Words, and ids padded with 0 to the model's length."""
+    if tokenizer is None:
+        raise ValueError(
+            "Expected `tokenizer`, because the model takes integers: the TextVectorization layer"
+            " that makes them, or a function from a text to its words and their ids. Received"
+            " None."
+        )
+    if isinstance(tokenizer, keras.layers.TextVectorization):
+        rows = keras.ops.convert_to_numpy(tokenizer(texts))
+        pairs = [(words_of(tokenizer, text, _trimmed(row)), _trimmed(row))
+                 for text, row in zip(texts, rows, strict=True)]
+    else:
+        pairs = [tokenizer(text) for text in texts]
+    length = spec.shape[1] or max(1, *(len(ids) for _, ids in pairs))
+    inputs = np.zeros((len(texts), length), spec.dtype)
+    for row, (words, ids) in zip(inputs, pairs, strict=True):
+        if len(words) != len(ids):
+            raise ValueError(
+                f"Expected as many words as ids from `tokenizer`, received {len(words)} words and"
+                f" {len(ids)} ids."
+            )
+        row[: len(ids)] = ids[:length]
+    return [list(words)[:length] for words, _ in pairs], inputs
+
+
+def _trimmed(ids):
+    """Without the padding at the end."""
+    return ids[: np.flatnonzero(ids).max(initial=-1) + 1]
+
+
+def _words_inside(program, value, texts, inputs, batch_size):
+    """Words of texts by the TextVectorization inside the model."""
+    layer, step = find(program, value)
+    to_ids, words = program.with_outputs([step.outputs[0]]), []
+    for start in range(0, len(texts), batch_size):
+        rows = slice(start, start + batch_size)
+        ids = to_numpy(to_ids([keras.ops.convert_to_tensor(inputs[rows].tolist())])[0])
+        words += [words_of(layer, text, _trimmed(row))
+                  for text, row in zip(texts[rows], ids, strict=True)]
+    return words
+
+
+def _one_row_each(output):
+    if not hasattr(output, "shape"):
+        raise ValueError(
+            f"Expected a model with one input and output, received a {type(output).__name__} of"
+            " them. Name them when building: `saliency(model, input=..., output=...)`."
+        )
+    return to_numpy(output)
+
+
+def _convolution_width(program):
+    widths = [
+        (layer.kernel_size[0] - 1) * layer.dilation_rate[0] + 1
+        for layer in (step.fn for step in program.steps)
+        if isinstance(layer, keras.layers.Conv1D)
+    ]
+    return max(widths, default=1)

@@ -1,0 +1,93 @@
+"""The command line: files, JSON, progress, exit codes, help."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from models import KINDS
+
+from keras_explain import cli, images
+
+needs_export = pytest.mark.skipif(keras.backend.backend() == "torch", reason="no export there")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    KINDS["functional"].model.save(folder / "model.keras")
+    (folder / "labels.txt").write_text("cat\ndog\nfrog\npanda\n")
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype("uint8")
+    (folder / "a.png").write_bytes(images.encode_png(pixels))
+    (folder / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+def test_explain(files, tmp_path, capsys):
+    code = cli.main(["explain", str(files / "model.keras"), str(files / "a.png"),
+                     "--pixels", "0..1", "--method", "saliency", "occlusion",
+                     "--set", "patch_size=4", "stride=4",
+                     "--labels", str(files / "labels.txt"), "--out", str(tmp_path), "--json"])
+    printed = capsys.readouterr()
+    assert code == 0
+    (row,) = json.loads(printed.out)
+    assert row == json.loads((tmp_path / "explanations.json").read_text())[0]
+    assert row["predictions"][0]["label"] in ("cat", "dog", "frog", "panda")
+    assert set(row["maps"]) == {"saliency", "occlusion"}
+    heatmap = np.load(row["maps"]["occlusion"]["heatmap"])
+    assert heatmap.shape == (16, 12) and heatmap.any()
+    assert (tmp_path / "a.occlusion.png").read_bytes().startswith(b"\x89PNG")
+    assert "[1/1]" in printed.err and "1 explained, 0 failed" in printed.err
+
+
+def test_a_broken_image_fails_alone(files, tmp_path, capsys):
+    code = cli.main(["explain", str(files / "model.keras"), str(files / "broken.png"),
+                     str(files / "missing.png"), str(files / "a.png"), "--out", str(tmp_path)])
+    assert code == 1
+    rows = json.loads((tmp_path / "explanations.json").read_text())
+    assert ["error" in row for row in rows] == [True, True, False]
+    assert "1 explained, 2 failed" in capsys.readouterr().err
+
+
+@needs_export
+def test_export(files, tmp_path, capsys):
+    code = cli.main(["export", str(files / "model.keras"), str(tmp_path / "served"), "--versioned",
+                     "--method", "saliency", "--labels", str(files / "labels.txt"),
+                     "--pixels", "0..1", "--json"])
+    assert code == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["path"] == str(tmp_path / "served" / "1")
+    assert "explain_image" in about["signatures"]
+    assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["explain", "missing.keras", "a.png"], "a .keras file or efficientnet_lite0.*missing.keras"),
+    (["explain", "MODEL", "a.png", "--layer", "conv9"], "conv9"),
+    (["explain", "MODEL", "a.png", "--set", "patch_size=3"], "take, received \\['patch_size'\\]"),
+    (["explain", "MODEL", "a.png", "--set", "patch"], "OPTION=VALUE"),
+    (["explain", "MODEL", "a.png", "--target", "99"], "from 0 to 3"),
+])
+def test_wrong_use_is_told(files, tmp_path, capsys, arguments, message):
+    arguments = [str(files / "model.keras") if a == "MODEL" else a for a in arguments]
+    assert cli.main([*arguments, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("command", [[], ["explain"], ["export"], ["demo"]])
+def test_help_teaches(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "keras-explain" in text and "%(" not in text
+
+
+def test_methods_are_builders():
+    import keras_explain as kx
+    from keras_explain.explainers import METHODS
+
+    assert all(callable(getattr(kx, name)) for name in METHODS)
