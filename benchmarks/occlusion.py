@@ -221,21 +221,26 @@ def sides_of(name, options):
                 quality[side] = {"failed": f"{type(error).__name__}: {error}"[:200]}
                 sides.pop(side, None)
             continue
-        explained = kx.occlusion(model, patch_size=patch, stride=stride, batch_size=options.batch_size,
-                                 **SETTINGS[side])
+        explained = kx.occlusion(
+            model, patch_size=patch, stride=stride, batch_size=options.batch_size, **SETTINGS[side]
+        )
         sides[side] = (lambda e=explained: e.predict(images, verbose=0), positions)
         if options.memory:
             continue
         if SETTINGS[side].get("search"):
-            quality[side] = agreement(explained, kx.occlusion(model, patch_size=patch, stride=stride), image)
+            quality[side] = agreement(
+                explained, kx.occlusion(model, patch_size=patch, stride=stride), image
+            )
             continue
         if side == "bfloat16":
             exact = kx.occlusion(model, patch_size=patch, stride=stride)
             quality[side] = {"spearman": rank_correlation(
                 *(all_drops(e.explainer, image) for e in (explained, exact)))}
             continue
-        found = all_drops(kx.occlusion(model, patch_size=patch, stride=check_stride, **SETTINGS[side]).explainer,
-                          image)
+        found = all_drops(
+            kx.occlusion(model, patch_size=patch, stride=check_stride, **SETTINGS[side]).explainer,
+            image,
+        )
         quality[side] = {"largest_error_of_range": float(np.abs(found - drops).max()
                                                          / np.ptp(drops))}
     return sides, quality

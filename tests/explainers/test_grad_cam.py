@@ -97,14 +97,18 @@ def test_explains_the_logit_under_a_softmax():
     x = draw((HEIGHT, WIDTH, 3), 2)
     with_softmax, without = skipping("softmax"), skipping()
     for options in ({"target": 1}, {}):
-        np.testing.assert_allclose(heatmap(kx.grad_cam(with_softmax, layer="features", **options), x),
-                                   heatmap(kx.grad_cam(without, layer="features", **options), x),
-                                   atol=1e-6)
+        np.testing.assert_allclose(
+            heatmap(kx.grad_cam(with_softmax, layer="features", **options), x),
+            heatmap(kx.grad_cam(without, layer="features", **options), x),
+            atol=1e-6,
+        )
 
 
 def test_explains_the_probability_if_asked():
     model, x = skipping("softmax"), draw((HEIGHT, WIDTH, 3), 2)
-    found = heatmap(kx.grad_cam(model, layer="features", target=1, score="probability", resize=False), x)
+    found = heatmap(
+        kx.grad_cam(model, layer="features", target=1, score="probability", resize=False), x
+    )
     np.testing.assert_allclose(found, plain(model, "features", x, 1), atol=1e-6)
 
 
@@ -147,8 +151,10 @@ def test_several_layers_give_one_map_each():
 
 def test_calls_of_a_shared_layer_differ():
     kind = KINDS["shared_layer"]
-    one, two = (heatmap(kx.grad_cam(kind.model, layer="twice", target=1, node_index=i), kind.inputs(2))
-                for i in (0, 1))
+    one, two = (
+        heatmap(kx.grad_cam(kind.model, layer="twice", target=1, node_index=i), kind.inputs(2))
+        for i in (0, 1)
+    )
     assert np.abs(one - two).max() > 0
 
 

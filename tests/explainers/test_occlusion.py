@@ -82,7 +82,9 @@ def test_equals_a_loop(shape, patch, stride):
 def test_sequence_equals_a_loop():
     kind = KINDS["sequence"]
     x = kind.inputs(1)
-    found = heatmap(kx.occlusion(kind.model, patch_size=5, stride=3, target=1, baseline="zero"), x)[0]
+    found = heatmap(kx.occlusion(kind.model, patch_size=5, stride=3, target=1, baseline="zero"), x)[
+        0
+    ]
     wanted = brute_force(lambda x: run(kind.model, x)[:, 1], x[0], (5,), (3,), 0 * x[0], (0,))
     np.testing.assert_allclose(found, wanted, atol=2e-6)
     assert found.shape == (24,) and np.ptp(found) > 1e-3
@@ -120,7 +122,9 @@ def test_patch_value(value, dtype):
         "blur": lambda: blurred(x[0].astype("float64")),
     }.get(value, lambda: np.array(given))()
     hidden = np.broadcast_to(hidden if dtype == "float32" else np.round(hidden), shape)
-    found = heatmap(kx.occlusion(model, patch_size=(3, 2), stride=2, target=0, baseline=given), x)[0]
+    found = heatmap(kx.occlusion(model, patch_size=(3, 2), stride=2, target=0, baseline=given), x)[
+        0
+    ]
     wanted = brute_force(probability(model, 0), x[0], (3, 2), (2, 2), hidden.astype(dtype), (0, 1))
     np.testing.assert_allclose(found, wanted, atol=3e-6)
 
@@ -131,7 +135,9 @@ def test_gaps_take_the_nearest_patch():
                               layers.Dense(1, use_bias=False)])
     model.set_weights([np.arange(1, 11, dtype="float32")[:, None]])
     x = np.ones((1, 10, 1), "float32")
-    found = heatmap(kx.occlusion(model, patch_size=2, stride=5, baseline="zero", score="logit"), x)[0]
+    found = heatmap(kx.occlusion(model, patch_size=2, stride=5, baseline="zero", score="logit"), x)[
+        0
+    ]
     first, second, third = 1 + 2, 6 + 7, 9 + 10
     between = [(first + second) / 2], [(second + third) / 2]
     np.testing.assert_allclose(found, [first] * 3 + between[0] + [second] * 3 + between[1]
@@ -177,7 +183,9 @@ def test_constant_score_gives_zeros_and_a_warning():
 
 def test_several_inputs():
     kind = KINDS["inputs_dict"]
-    maps = heatmap(kx.occlusion(kind.model, patch_size=(8, 6), input=["picture"], target=1), kind.inputs(2))
+    maps = heatmap(
+        kx.occlusion(kind.model, patch_size=(8, 6), input=["picture"], target=1), kind.inputs(2)
+    )
     assert maps.shape == (2, HEIGHT, WIDTH)
     table = heatmap(kx.occlusion(kind.model, patch_size=1, input="table", target=1), kind.inputs(2))
     assert table.shape == (2, 5) and table.any()

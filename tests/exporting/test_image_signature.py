@@ -42,9 +42,14 @@ def model():
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
     explained = kx.grad_cam(model)
-    path = kx.export(explained, tmp_path_factory.mktemp("served"), versioned=True, labels=LABELS,
-                     methods={"occlusion": kx.occlusion(model, patch_size=4, stride=4, target="input")},
-                     image_options={"top": 2, "max_pixels": 10_000})
+    path = kx.export(
+        explained,
+        tmp_path_factory.mktemp("served"),
+        versioned=True,
+        labels=LABELS,
+        methods={"occlusion": kx.occlusion(model, patch_size=4, stride=4, target="input")},
+        image_options={"top": 2, "max_pixels": 10_000},
+    )
     return path, explained, tf.saved_model.load(str(path)).signatures
 
 

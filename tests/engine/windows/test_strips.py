@@ -51,7 +51,9 @@ def test_positions_in_any_order(monkeypatch):
     def shuffled(evaluate):
         return ops.take(evaluate(ops.convert_to_tensor(order)), np.argsort(order))
 
-    monkeypatch.setattr("keras_explain.explainers.occlusion.drops", lambda *args: run.drops(*args[:-1], shuffled))
+    monkeypatch.setattr(
+        "keras_explain.explainers.occlusion.drops", lambda *args: run.drops(*args[:-1], shuffled)
+    )
     got = ops.convert_to_numpy(explainer.drops([ops.convert_to_tensor(x)])[0][0])[0]
     want = brute_force(model, x[0], explainer.grids[0])
     np.testing.assert_allclose(got, want, atol=1e-4 * np.ptp(want))
@@ -71,8 +73,12 @@ def test_the_map_is_read_again_afterwards():
     parts = [layers.Dense(5)(layers.Flatten()(x)), layers.GlobalMaxPooling2D()(x)]
     model = alive(keras.Model(image, layers.Dense(3)(layers.Concatenate()(parts))))
     x = np.random.default_rng(0).normal(size=(2, 26, 22, 2)).astype("float32")
-    maps = [kx.occlusion(model, patch_size=4, stride=2, target=1, engine=engine).predict(x, verbose=0)["heatmap"]
-            for engine in ("incremental", "full")]
+    maps = [
+        kx.occlusion(model, patch_size=4, stride=2, target=1, engine=engine).predict(x, verbose=0)[
+            "heatmap"
+        ]
+        for engine in ("incremental", "full")
+    ]
     assert np.ptp(maps[1]) > 1e-3
     np.testing.assert_allclose(maps[0], maps[1], atol=1e-4 * np.ptp(maps[1]))
 
@@ -81,8 +87,15 @@ def test_the_map_is_read_again_afterwards():
 def test_chunks_smaller_than_a_row_of_the_grid(batch_size):
     model = net(layers.Dense(5, activation="relu"))
     x = np.random.default_rng(0).normal(size=(1, 26, 22, 2)).astype("float32")
-    explainer = kx.occlusion(model, patch_size=4, stride=2, target=1, batch_size=batch_size, score="probability",
-                             engine="incremental").explainer
+    explainer = kx.occlusion(
+        model,
+        patch_size=4,
+        stride=2,
+        target=1,
+        batch_size=batch_size,
+        score="probability",
+        engine="incremental",
+    ).explainer
     got = ops.convert_to_numpy(explainer.drops([ops.convert_to_tensor(x)])[0][0])[0]
     want = brute_force(model, x[0], explainer.grids[0])
     np.testing.assert_allclose(got, want, atol=1e-4 * np.ptp(want))

@@ -31,8 +31,16 @@ def brute_force(model, image, grid):
 
 def check(model, patch, stride, images=2, **options):
     """The heatmap equals brute force; returns the explainer's report."""
-    layer = kx.occlusion(model, patch_size=patch, stride=stride, target=1, batch_size=30, engine="incremental",
-                         score="probability", **options).explainer
+    layer = kx.occlusion(
+        model,
+        patch_size=patch,
+        stride=stride,
+        target=1,
+        batch_size=30,
+        engine="incremental",
+        score="probability",
+        **options,
+    ).explainer
     x = np.random.default_rng(0).normal(size=(images, *model.input_shape[1:])).astype("float32")
     drops = np.stack([brute_force(model, image, layer.grids[0]) for image in x])
     want = ops.convert_to_numpy(sliding.spread(
@@ -285,17 +293,27 @@ def first_output(outputs):
 
 def test_an_image_does_not_depend_on_its_neighbors_nor_on_batch_size():
     model, x = small_net(), images()
-    together = heat(kx.occlusion(model, patch_size=5, stride=3, engine="incremental", batch_size=64), x)
-    alone = heat(kx.occlusion(model, patch_size=5, stride=3, engine="incremental", batch_size=3), x[1:2])
+    together = heat(
+        kx.occlusion(model, patch_size=5, stride=3, engine="incremental", batch_size=64), x
+    )
+    alone = heat(
+        kx.occlusion(model, patch_size=5, stride=3, engine="incremental", batch_size=3), x[1:2]
+    )
     np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
 def test_more_positions_at_a_time_where_windows_are_small():
     """Windows of a sixteenth of every map: four batches at a time, and never less than one."""
-    plan = kx.occlusion(functional((32, 32, 1), lambda x: head(layers.Conv2D(8, 1)(x))), patch_size=4, stride=4,
-                        engine="incremental").explainer.plans[0]
+    plan = kx.occlusion(
+        functional((32, 32, 1), lambda x: head(layers.Conv2D(8, 1)(x))),
+        patch_size=4,
+        stride=4,
+        engine="incremental",
+    ).explainer.plans[0]
     assert plan.positions_at_a_time(16) == 64
-    plan = kx.occlusion(small_net(), patch_size=20, stride=4, engine="incremental").explainer.plans[0]
+    plan = kx.occlusion(small_net(), patch_size=20, stride=4, engine="incremental").explainer.plans[
+        0
+    ]
     assert plan.positions_at_a_time(16) == 16
 
 
@@ -306,7 +324,9 @@ def test_it_follows_later_training():
     model.layers[2].gamma.assign(-model.layers[2].gamma)
     after = explained.predict(x, verbose=0)["heatmap"]
     assert np.abs(before - after).max() > 1e-3
-    np.testing.assert_allclose(after, heat(kx.occlusion(model, patch_size=5, stride=3, engine="full"), x), atol=1e-5)
+    np.testing.assert_allclose(
+        after, heat(kx.occlusion(model, patch_size=5, stride=3, engine="full"), x), atol=1e-5
+    )
 
 
 def test_saving(tmp_path):
@@ -321,7 +341,9 @@ def test_saving(tmp_path):
 @pytest.mark.parametrize("search", ["full", "adaptive"])
 def test_export(tmp_path, search):
     tf = pytest.importorskip("tensorflow")
-    explained = kx.occlusion(small_net(), patch_size=5, stride=3, engine="incremental", search=search)
+    explained = kx.occlusion(
+        small_net(), patch_size=5, stride=3, engine="incremental", search=search
+    )
     explained.export(str(tmp_path / "served"), verbose=False)
     served = tf.saved_model.load(str(tmp_path / "served"))
     np.testing.assert_allclose(served.serve(images())["heatmap"], heat(explained, images()),
@@ -335,7 +357,10 @@ def test_integer_images():
     image = keras.Input((16, 12, 3), dtype="uint8")
     model = alive(keras.Model(image, body(image)))
     x = np.random.default_rng(0).integers(0, 256, (2, 16, 12, 3)).astype("uint8")
-    maps = [heat(kx.occlusion(model, patch_size=4, stride=2, engine=e), x) for e in ("incremental", "full")]
+    maps = [
+        heat(kx.occlusion(model, patch_size=4, stride=2, engine=e), x)
+        for e in ("incremental", "full")
+    ]
     np.testing.assert_allclose(*maps, atol=1e-5)
 
 
