@@ -18,8 +18,11 @@ import inspect
 import re
 import textwrap
 import typing
+from collections.abc import Callable, Sequence
 
 from keras_explain.checks import nearest
+
+Function = typing.TypeVar("Function", bound=Callable[..., typing.Any])
 
 # Words of other libraries, and what they are called here.
 ELSEWHERE = {
@@ -39,7 +42,9 @@ GENERAL = ("target", "output", "input", "score", "normalize")
 CALL_ARGUMENTS = ("seed_input", "validation_data", "inputs", "images", "image", "x")
 
 
-def spell_out(source, *, positional=1):
+def spell_out(
+    source: type | Sequence[type], *, positional: int = 1
+) -> Callable[[Function], Function]:
     """Give a function the signature that its options' types and the defaults of `source` tell.
 
     Args:

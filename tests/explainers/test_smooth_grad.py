@@ -2,7 +2,7 @@ import by_hand
 import keras
 import numpy as np
 import pytest
-from test_noise import reference
+from noise_by_hand import reference
 
 import keras_explain as kx
 

@@ -42,8 +42,8 @@ def images():
     return torch.tensor(IMAGES)
 
 
-def explain(builder, model, *args, **options):
-    out = builder(model, *args, target=CLASS, **options).predict(IMAGES, verbose=0)
+def explain(builder, model, **options):
+    out = builder(model, target=CLASS, **options).predict(IMAGES, verbose=0)
     return out if "completeness_gap" in out else out["heatmap"]
 
 
@@ -80,13 +80,13 @@ def test_integrated_gradients(model, ours, captums, baseline):
 def test_grad_cam(model, layer):
     theirs = captum.LayerGradCam(model, model.get_layer(layer)).attribute(
         images(), target=CLASS, relu_attributions=True)
-    close(explain(kx.grad_cam, model, layer, resize=False), theirs[:, 0])
+    close(explain(kx.grad_cam, model, layer=layer, resize=False), theirs[:, 0])
 
 
 def test_gradient_x_activation_is_signed_hires_cam(model):
     theirs = captum.LayerGradientXActivation(model, model.get_layer("conv1")).attribute(
         images(), target=CLASS)
-    found = explain(kx.hires_cam, model, "conv1", resize=False, signed=True)
+    found = explain(kx.hires_cam, model, layer="conv1", resize=False, signed=True)
     close(found, theirs.sum(dim=1))
 
 
@@ -116,7 +116,7 @@ def test_guided_grad_cam(model):
     twin = plain_twin(model)
     theirs = captum.GuidedGradCam(twin, twin[4]).attribute(
         images(), target=CLASS, interpolate_mode="nearest")
-    coarse = explain(kx.grad_cam, model, "conv2", resize=False)
+    coarse = explain(kx.grad_cam, model, layer="conv2", resize=False)
     rows = np.arange(16) * coarse.shape[1] // 16
     columns = np.arange(12) * coarse.shape[2] // 12
     fine = explain(kx.guided_backprop, model, signed=True)

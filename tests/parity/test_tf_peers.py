@@ -38,8 +38,8 @@ def model():
     return network()
 
 
-def explain(builder, model, *args, **options):
-    return builder(model, *args, target=CLASS, **options).predict(IMAGES, verbose=0)["heatmap"]
+def explain(builder, model, **options):
+    return builder(model, target=CLASS, **options).predict(IMAGES, verbose=0)["heatmap"]
 
 
 def close(found, theirs, share=1e-4):
@@ -74,7 +74,7 @@ class TestTfKerasVis:
 
         theirs = Gradcam(model)(self.score, IMAGES, penultimate_layer=layer, expand_cam=False,
                                 normalize_cam=False)
-        close(explain(kx.grad_cam, model, layer, resize=False), theirs)
+        close(explain(kx.grad_cam, model, layer=layer, resize=False), theirs)
 
     @pytest.mark.parametrize("layer", ["conv1", "conv2"])
     def test_layer_cam(self, model, layer):
@@ -82,7 +82,7 @@ class TestTfKerasVis:
 
         theirs = Layercam(model)(self.score, IMAGES, penultimate_layer=layer, expand_cam=False,
                                  normalize_cam=False)
-        close(explain(kx.layer_cam, model, layer, resize=False), theirs)
+        close(explain(kx.layer_cam, model, layer=layer, resize=False), theirs)
 
     def test_grad_cam_plus_plus(self, model):
         """Theirs has the factor exp(score), which the paper's maps carry and every drawing
@@ -103,7 +103,8 @@ class TestTfKerasVis:
             return np.maximum((weights * features).sum(axis=-1), 0)
 
         close(paper(normalized=True), theirs / np.exp(score)[:, None, None], share=1e-3)
-        close(explain(kx.grad_cam_plus_plus, model, "conv1", resize=False), paper(False), 1e-3)
+        found = explain(kx.grad_cam_plus_plus, model, layer="conv1", resize=False)
+        close(found, paper(False), 1e-3)
 
     def test_score_cam(self):
         """The paper's weights are a softmax of the logits over the channels. Theirs are the
@@ -123,7 +124,7 @@ class TestTfKerasVis:
         theirs_by_hand = (odds / odds.sum(axis=-1, keepdims=True))[:, :, CLASS]
         papers = np.exp(logits[:, :, CLASS])
         papers = papers / papers.sum(axis=1, keepdims=True)
-        found = explain(kx.score_cam, model, "conv1", resize=False)
+        found = explain(kx.score_cam, model, layer="conv1", resize=False)
         close(np.einsum("nyxk,nk->nyx", features, theirs_by_hand), theirs)
         close(found, np.einsum("nyxk,nk->nyx", features, papers))
 
@@ -216,7 +217,7 @@ class TestXplique:
     def test_grad_cam(self):
         """At a layer of the image's own size, where their bicubic enlargement does nothing."""
         model = network(pool=False)
-        close(explain(kx.grad_cam, model, "conv1"),
+        close(explain(kx.grad_cam, model, layer="conv1"),
               self.theirs("GradCAM", model, conv_layer="conv1"))
 
     def test_grad_cam_plus_plus(self):
@@ -233,4 +234,4 @@ class TestXplique:
 
         theirs = self.theirs("GradCAMPP", model, conv_layer="conv1")
         close(formula(np.mean) / 192, theirs, share=1e-3)
-        close(explain(kx.grad_cam_plus_plus, model, "conv1"), formula(np.sum), share=1e-3)
+        close(explain(kx.grad_cam_plus_plus, model, layer="conv1"), formula(np.sum), share=1e-3)

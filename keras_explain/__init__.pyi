@@ -1,0 +1,37 @@
+from . import callbacks as callbacks
+from . import error_analysis as error_analysis
+from . import images as images
+from . import lime as lime
+from . import linear as linear
+from . import metrics as metrics
+from . import plots as plots
+from . import superpixels as superpixels
+from . import text as text
+from .explainers._explained_model import BlankHeatmapWarning as BlankHeatmapWarning
+from .explainers.ablation_cam import ablation_cam as ablation_cam
+from .explainers.cam import cam as cam
+from .explainers.eigen_cam import eigen_cam as eigen_cam
+from .explainers.finite_differences import finite_differences as finite_differences
+from .explainers.grad_cam import grad_cam as grad_cam
+from .explainers.grad_cam_plus_plus import grad_cam_plus_plus as grad_cam_plus_plus
+from .explainers.gradient_x_input import gradient_x_input as gradient_x_input
+from .explainers.guided_backprop import guided_backprop as guided_backprop
+from .explainers.guided_grad_cam import guided_grad_cam as guided_grad_cam
+from .explainers.hires_cam import hires_cam as hires_cam
+from .explainers.integrated_gradients import integrated_gradients as integrated_gradients
+from .explainers.layer_cam import layer_cam as layer_cam
+from .explainers.occlusion import occlusion as occlusion
+from .explainers.rise import rise as rise
+from .explainers.saliency import saliency as saliency
+from .explainers.score_cam import score_cam as score_cam
+from .explainers.smooth_grad import smooth_grad as smooth_grad
+from .explainers.xgrad_cam import xgrad_cam as xgrad_cam
+from .exporting import export as export
+from .lime.image import LimeImageExplainer as LimeImageExplainer
+from .lime.submodular_pick import submodular_pick as submodular_pick
+from .lime.tabular import LimeTabularExplainer as LimeTabularExplainer
+from .lime.text import LimeTextExplainer as LimeTextExplainer
+from .metrics.comparison import compare as compare
+from .serving import SavedExplainer as SavedExplainer
+
+__version__: str

@@ -1,0 +1,84 @@
+"""What editors and type checkers see: every public name, every option, and the user's typos."""
+
+import ast
+import inspect
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import keras_explain as kx
+from keras_explain.explainers import METHODS
+
+ROOT = pathlib.Path(kx.__file__).parent
+LAZY = ("", "lime", "metrics")
+RIGHT = """
+import keras
+import keras_explain as kx
+
+model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+explained = kx.occlusion(model, patch_size=4, stride=2, target=1, score="logit")
+kx.grad_cam(model, layer="conv", resize=False)
+kx.smooth_grad(model, samples=8, noise=0.2, signed=True)
+"""
+WRONG = {
+    "kx.grad_cammm(model)": 'Module has no attribute "grad_cammm"',
+    "kx.occlusion(model, patch_sise=4)": 'Unexpected keyword argument "patch_sise"',
+    "kx.occlusion(model, score='loss')": 'has incompatible type',
+    "kx.grad_cam(model, 'conv5')": "Too many positional arguments",
+}
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_stubs_name_what_the_package_has(package):
+    module = __import__(".".join(filter(None, ["keras_explain", package])), fromlist=["_"])
+    stub = ast.parse((ROOT / package / "__init__.pyi").read_text())
+    named = {a.asname or a.name for n in stub.body if isinstance(n, ast.ImportFrom)
+             for a in n.names}
+    assert named == set(module.__all__)
+    assert (ROOT / "py.typed").exists()
+
+
+def test_a_type_checker_catches_typos(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(RIGHT + "\n".join(WRONG) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--ignore-missing-imports", "--follow-imports=silent",
+         "--cache-dir", str(tmp_path / "cache"), str(script)],
+        capture_output=True, text=True, cwd=ROOT.parent)
+    found = {}
+    for line in done.stdout.splitlines():
+        if ": error:" in line:
+            found.setdefault(int(line.split(":")[1]), line)
+    first = RIGHT.count("\n") + 1
+    assert list(found) == list(range(first, first + len(WRONG))), done.stdout + done.stderr
+    for line, words in zip(found.values(), WRONG.values(), strict=True):
+        assert words in line
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_builders_spell_out_their_options(name):
+    builder = getattr(kx, name)
+    model, *options = inspect.signature(builder).parameters.values()
+    assert model.name == "model" and model.kind is model.POSITIONAL_OR_KEYWORD
+    assert {"target", "output", "input", "score", "normalize"} <= {p.name for p in options}
+    for option in options:
+        assert option.kind is option.KEYWORD_ONLY and option.annotation is not option.empty
+        assert f"        {option.name}: " in builder.__doc__
+    assert builder.__doc__.count("**options") == 0
+
+
+@pytest.mark.parametrize("given, near", [
+    ({"layer_name": "conv"}, "`layer`"), ({"class_index": 1}, "`target`"),
+    ({"penultimate_layer": -1}, "`layer`"), ({"resise": False}, "`resize`"),
+    ({"seed_input": 0}, r"`explained\.predict\(x\)`"),
+])
+def test_an_unknown_option_is_answered_with_the_nearest(given, near):
+    with pytest.raises(TypeError, match=rf"options of `grad_cam` .*received .*{near}"):
+        kx.grad_cam(None, **given)
+
+
+def test_only_the_model_goes_without_a_name():
+    with pytest.raises(TypeError, match=r"`grad_cam` without a name \(model\), received 2"):
+        kx.grad_cam(None, "conv5")
