@@ -31,8 +31,8 @@ def export_all(folder):
 
     model = _imagenet.efficientnet_lite0()
     model.export(folder / "plain", verbose=False)
-    kx.export(kx.grad_cam(model), folder / "explained", labels=_imagenet.class_names())
-    kx.export(kx.grad_cam(model), folder / "two_methods", labels=_imagenet.class_names(),
+    kx.export(kx.grad_cam(model), folder / "explained", class_names=_imagenet.class_names())
+    kx.export(kx.grad_cam(model), folder / "two_methods", class_names=_imagenet.class_names(),
               methods={"occlusion": kx.occlusion(model, patch_size=64, stride=32)})
     sizes = {name: size(folder / name) for name in ("plain", "explained", "two_methods")}
     return {**sizes, "weights": 4 * model.count_params()}

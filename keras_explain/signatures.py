@@ -65,7 +65,7 @@ def spell_out(
         shared = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY,
                                     annotation=typing.get_args(hint)[0],
                                     default=_default(sources, name, function))
-                  for name, hint in _hints(options).items()]
+                  for name, hint in _hints(options).items() if name not in own.parameters]
         signature = own.replace(parameters=[*named, *shared])
         is_method = named[0].name == "self"
         shown = function.__qualname__.split(".")[0] if is_method else function.__name__
@@ -109,15 +109,16 @@ def document(text, options):
     before = text.split("**options")[0]
     described = {name for names in re.findall(r"^ +([a-z_, ]+): ", before, re.M)
                  for name in names.split(", ")}
-    paragraphs = [_paragraph(name, hint) for name, hint in _hints(options).items()
+    indent = re.search(r"^( +)\*\*options:", text, re.M).group(1)
+    paragraphs = [_paragraph(name, hint, indent) for name, hint in _hints(options).items()
                   if name not in described]
     return re.sub(r"^ +\*\*options:.*\n", lambda _: "".join(paragraphs), text, count=1, flags=re.M)
 
 
-def _paragraph(name, hint):
+def _paragraph(name, hint, indent):
     description = " ".join(typing.get_args(hint)[1:])
-    return textwrap.fill(f"{name}: {description}", 96, initial_indent=" " * 8,
-                         subsequent_indent=" " * 12) + "\n"
+    return textwrap.fill(f"{name}: {description}", 96, initial_indent=indent,
+                         subsequent_indent=indent + " " * 4) + "\n"
 
 
 def _hints(options):

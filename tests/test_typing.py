@@ -82,3 +82,28 @@ def test_an_unknown_option_is_answered_with_the_nearest(given, near):
 def test_only_the_model_goes_without_a_name():
     with pytest.raises(TypeError, match=r"`grad_cam` without a name \(model\), received 2"):
         kx.grad_cam(None, "conv5")
+
+
+@pytest.mark.parametrize("callback, method", [
+    ("GradCAMCallback", "grad_cam"), ("OcclusionCallback", "occlusion"),
+    ("SaliencyCallback", "saliency"),
+])
+def test_callbacks_take_every_option_of_their_builder(callback, method):
+    parameters = inspect.signature(getattr(kx.callbacks, callback)).parameters
+    base = inspect.signature(kx.callbacks.ExplanationCallback).parameters
+    wanted = {*inspect.signature(getattr(kx, method)).parameters} - {"model"}
+    assert set(parameters) == wanted | set(base) - {"builder"}
+    defaults = {**{n: p.default for n, p in base.items()},
+                **{n: p.default for n, p in inspect.signature(
+                    getattr(kx, method)).parameters.items()}}
+    assert all(p.default == defaults[n] for n, p in parameters.items() if n != "data")
+    with pytest.raises(TypeError, match=rf"options of `{callback}`.*Did you mean `layer`|received"):
+        getattr(kx.callbacks, callback)([0], resise=3)
+
+
+OLD_NAMES = {"patch_value", "masks", "labels", "layer_name", "colour", "n_samples", "random_state"}
+
+
+@pytest.mark.parametrize("name", [*METHODS, "finite_differences", "export"])
+def test_old_names_are_gone(name):
+    assert not OLD_NAMES & set(inspect.signature(getattr(kx, name)).parameters)

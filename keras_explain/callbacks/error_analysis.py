@@ -18,7 +18,7 @@ class ErrorAnalysisCallback(ReportCallback):
 
     Args:
         data: validation data: arrays, `(x, y)`, `tf.data`, `PyDataset`.
-        labels: class indices or one-hot rows, where `data` is arrays without them.
+        y: true classes, indices or one-hot rows, where `data` is arrays without them.
         builder: a function from a model and `target=` to an explained model; None is signed
             saliency.
         log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
@@ -38,7 +38,7 @@ class ErrorAnalysisCallback(ReportCallback):
         >>> # model.fit(x, y, callbacks=[callback])
     """
 
-    def __init__(self, data, labels=None, *, builder=None, log_dir="logs", every_n_epochs=1,
+    def __init__(self, data, y=None, *, builder=None, log_dir="logs", every_n_epochs=1,
                  max_images=8, max_examples=2000, class_names=None, unpreprocess=None,
                  name="errors"):
         super().__init__(log_dir, every_n_epochs, name)
@@ -47,7 +47,7 @@ class ErrorAnalysisCallback(ReportCallback):
                 "Expected `max_images` and `max_examples` of at least 1, received"
                 f" {max_images} and {max_examples}."
             )
-        self.inputs, self.labels = first_rows(data, labels, max_examples)
+        self.inputs, self.labels = first_rows(data, y, max_examples)
         if self.labels is None or isinstance(self.labels, (dict, list, tuple)):
             raise ValueError(
                 "Expected labels of one output with the data, received"

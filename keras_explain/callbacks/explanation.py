@@ -38,7 +38,7 @@ class ExplanationCallback(keras.callbacks.Callback):
             `functools.partial` of one) or to a LIME explainer; or an explained model of the
             model that trains; or a LIME explainer.
         data: examples: arrays, `(x, y)`, `tf.data`, `PyDataset`, a list of texts.
-        labels: true classes, shown beside the answers.
+        y: true classes, shown beside the answers.
         log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
         every_n_epochs: explain after each n-th epoch.
         every_n_batches: explain after each n-th batch instead; steps count batches then.
@@ -69,7 +69,7 @@ class ExplanationCallback(keras.callbacks.Callback):
         >>> # model.fit(x, y, callbacks=[callback])
     """
 
-    def __init__(self, builder, data, labels=None, *, log_dir="logs", every_n_epochs=1,
+    def __init__(self, builder, data, y=None, *, log_dir="logs", every_n_epochs=1,
                  every_n_batches=None, max_images=8, class_names=None, unpreprocess=None,
                  name=None, pick="first", candidates=1000, metrics=None):
         super().__init__()
@@ -93,7 +93,7 @@ class ExplanationCallback(keras.callbacks.Callback):
         self.class_name, self.metrics = Namer(class_names), dict(metrics or {})
         self.name = name or _method_name(builder)
         count = max_images if pick == "first" else max(candidates, max_images)
-        self._inputs, self._targets = first_rows(data, labels, count)
+        self._inputs, self._targets = first_rows(data, y, count)
         self._source = self._worst = self._writer = None
         self._warned, self._warned_of = False, set()
         self._batches = self._step = 0

@@ -1,15 +1,32 @@
 """`ExplanationCallback` with its builder filled in."""
 
 import functools
+from collections.abc import Callable
+from typing import Any, Unpack
 
+from keras_explain.callbacks._options import CallbackOptions
 from keras_explain.callbacks.explanation import ExplanationCallback
-from keras_explain.explainers.grad_cam import grad_cam
-from keras_explain.explainers.occlusion import occlusion
-from keras_explain.explainers.saliency import saliency
+from keras_explain.explainers._options import FeatureMapOptions, SignedOptions
+from keras_explain.explainers.grad_cam import GradCAM, grad_cam
+from keras_explain.explainers.occlusion import Occlusion, OcclusionOptions, occlusion
+from keras_explain.explainers.saliency import Saliency, saliency
+from keras_explain.signatures import spell_out
+
+
+class GradCAMCallbackOptions(CallbackOptions, FeatureMapOptions, total=False):
+    """The options of the callback and those of `grad_cam`."""
+
+
+class OcclusionCallbackOptions(CallbackOptions, OcclusionOptions, total=False):
+    """The options of the callback and those of `occlusion`."""
+
+
+class SaliencyCallbackOptions(CallbackOptions, SignedOptions, total=False):
+    """The options of the callback and those of `saliency`."""
 
 
 class GradCAMCallback(ExplanationCallback):
-    """Grad-CAM per epoch; `layer` as in `grad_cam`, everything else as in the base.
+    """Grad-CAM per epoch.
 
     Example:
         >>> import keras_explain as kx
@@ -18,14 +35,23 @@ class GradCAMCallback(ExplanationCallback):
         >>> model.fit(x, y, callbacks=[callback])  # doctest: +SKIP
     """
 
-    def __init__(self, data, labels=None, *, layer=None, target=None, name=None, **options):
-        builder = functools.partial(grad_cam, layer=layer, target=target)
-        name = name or (f"grad_cam {layer}" if isinstance(layer, str) else None)
-        super().__init__(builder, data, labels, name=name, **options)
+    @spell_out([ExplanationCallback, GradCAM], positional=2)
+    def __init__(self, data: Any, y: Any = None, **options: Unpack[GradCAMCallbackOptions]) -> None:
+        """What is explained, and how.
+
+        Args:
+            data: examples: arrays, `(x, y)`, `tf.data`, `PyDataset`.
+            y: true classes, shown beside the answers.
+            **options: those of `GradCAMCallbackOptions`; `help` shows each.
+        """
+        if isinstance(options.get("layer"), str):
+            options.setdefault("name", f"grad_cam {options['layer']}")
+        build, options = _split(grad_cam, FeatureMapOptions, options)
+        super().__init__(build, data, y, **options)
 
 
 class OcclusionCallback(ExplanationCallback):
-    """Occlusion per epoch; `patch_size` and `stride` as in `occlusion`, the rest as in the base.
+    """Occlusion per epoch.
 
     Example:
         >>> import keras_explain as kx
@@ -33,34 +59,56 @@ class OcclusionCallback(ExplanationCallback):
         ... # doctest: +SKIP
     """
 
-    def __init__(self, data, labels=None, *, patch_size=None, stride=None, baseline="mean",
-                 target=None, **options):
-        builder = functools.partial(occlusion, patch_size=patch_size, stride=stride,
-                                    baseline=baseline, target=target)
-        super().__init__(builder, data, labels, **options)
+    @spell_out([ExplanationCallback, Occlusion], positional=2)
+    def __init__(
+        self, data: Any, y: Any = None, **options: Unpack[OcclusionCallbackOptions]
+    ) -> None:
+        """What is explained, and how.
+
+        Args:
+            data: examples: arrays, `(x, y)`, `tf.data`, `PyDataset`.
+            y: true classes, shown beside the answers.
+            **options: those of `OcclusionCallbackOptions`; `help` shows each.
+        """
+        build, options = _split(occlusion, OcclusionOptions, options)
+        super().__init__(build, data, y, **options)
 
 
 class SaliencyCallback(ExplanationCallback):
-    """Saliency per epoch; `signed` as in `saliency`, everything else as in the base."""
+    """Saliency per epoch.
 
-    def __init__(self, data, labels=None, *, signed=False, target=None, **options):
-        super().__init__(functools.partial(saliency, signed=signed, target=target), data, labels,
-                         **options)
+    Example:
+        >>> import keras_explain as kx
+        >>> callback = kx.callbacks.SaliencyCallback(x_val[:8], signed=True, log_dir="logs")
+        ... # doctest: +SKIP
+    """
+
+    @spell_out([ExplanationCallback, Saliency], positional=2)
+    def __init__(
+        self, data: Any, y: Any = None, **options: Unpack[SaliencyCallbackOptions]
+    ) -> None:
+        """What is explained, and how.
+
+        Args:
+            data: examples: arrays, `(x, y)`, `tf.data`, `PyDataset`.
+            y: true classes, shown beside the answers.
+            **options: those of `SaliencyCallbackOptions`; `help` shows each.
+        """
+        build, options = _split(saliency, SignedOptions, options)
+        super().__init__(build, data, y, **options)
+
+
+def _split(builder, of_builder, options):
+    """The builder with its own options, and the options of the callback."""
+    own = of_builder.__annotations__
+    build = functools.partial(builder, **{k: v for k, v in options.items() if k in own})
+    return build, {k: v for k, v in options.items() if k not in own}
 
 
 class LimeCallback(ExplanationCallback):
-    """LIME per epoch: superpixels of images, words of texts; the rest as in the base.
-
-    Args:
-        data, labels: as in the base.
-        explainer: a function from a model to a LIME explainer; None takes
-            `keras_explain.lime.LimeImageExplainer`.
-        num_samples: how many perturbed inputs are tried for each example and epoch. The default
-            is a quarter of LIME's own: what counts here is change over epochs.
-        **options: as in the base.
+    """LIME per epoch: superpixels of images, words of texts.
 
     Example:
-        >>> import functools
         >>> from keras_explain.callbacks import LimeCallback
         >>> from keras_explain.lime import LimeTextExplainer
         >>> callback = LimeCallback(["a fine day"], [1], explainer=LimeTextExplainer)
@@ -68,21 +116,36 @@ class LimeCallback(ExplanationCallback):
         'lime'
     """
 
-    def __init__(self, data, labels=None, *, explainer=None, num_samples=250, name="lime",
-                 **options):
+    @spell_out(ExplanationCallback, positional=2)
+    def __init__(
+        self, data: Any, y: Any = None, *, explainer: Callable[..., Any] | None = None,
+        samples: int = 250, name: str = "lime", **options: Unpack[CallbackOptions],
+    ) -> None:
+        """What is explained, and how.
+
+        Args:
+            data: examples: arrays, `(x, y)`, `tf.data`, `PyDataset`, a list of texts.
+            y: true classes, shown beside the answers.
+            explainer: a function from a model to a LIME explainer; None takes
+                `keras_explain.lime.LimeImageExplainer`.
+            samples: how many perturbed inputs are tried for each example and epoch. The default
+                is a quarter of LIME's own: what counts here is change over epochs.
+            name: the series' name.
+            **options: those of `CallbackOptions`; `help` shows each.
+        """
         def build(model):
             from keras_explain.lime import LimeImageExplainer
 
-            return _WithSamples((explainer or LimeImageExplainer)(model), num_samples)
+            return _WithSamples((explainer or LimeImageExplainer)(model), samples)
 
-        super().__init__(build, data, labels, name=name, **options)
+        super().__init__(build, data, y, name=name, **options)
 
 
 class _WithSamples:
     """A LIME explainer with another number of samples."""
 
-    def __init__(self, explainer, num_samples):
-        self.explainer, self.num_samples = explainer, num_samples
+    def __init__(self, explainer, samples):
+        self.explainer, self.samples = explainer, samples
 
     def explain(self, x, **options):
-        return self.explainer.explain(x, num_samples=self.num_samples, **options)
+        return self.explainer.explain(x, num_samples=self.samples, **options)

@@ -6,11 +6,8 @@ import json
 import pathlib
 import sys
 
-METHODS = (
-    "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam", "score_cam",
-    "ablation_cam", "eigen_cam", "cam", "saliency", "gradient_x_input", "smooth_grad",
-    "integrated_gradients", "guided_backprop", "guided_grad_cam", "occlusion", "rise",
-)
+from keras_explain.explainers import METHODS
+
 PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
 EXPLAIN = """Explains pictures with a model file and writes, for each picture and method,
 OUT/PICTURE.METHOD.png (the heatmap over what the model saw) and OUT/PICTURE.METHOD.npy (its raw
@@ -208,7 +205,7 @@ def _export(options):
         image = {"fit": "crop"} if options.crop else {}
         image |= {"size": tuple(options.size)} if options.size else {}
         rescale = None if options.pixels == "0..255" else keras.layers.Rescaling(scale, shift)
-        wanted = {"methods": dict(others), "labels": labels, "image_options": image,
+        wanted = {"methods": dict(others), "class_names": labels, "image_options": image,
                   "preprocess": rescale}
     elif others:
         raise ValueError(f"Expected one --method for --format {options.format}, received"
@@ -249,8 +246,7 @@ def _methods(options, model, target=None):
     for name in dict.fromkeys(options.method):
         build = getattr(kx, name)
         known = inspect.signature(build).parameters
-        given = {k: v for k, v in settings.items()
-                 if k in known or k in ("output", "input", "score", "normalize", "reshape")}
+        given = {k: v for k, v in settings.items() if k in known}
         used.update(given)
         if options.layer and "layer" in known:
             given["layer"] = options.layer

@@ -90,15 +90,15 @@ class ErrorAnalysis:
         return sorted(pairs, key=lambda pair: -pair.count)[:k]
 
 
-def analyze_errors(model, data, labels=None, *, class_names=None, output=None, batch_size=128):
+def analyze_errors(model, data, y=None, *, class_names=None, output=None, batch_size=128):
     """Let a classifier answer, and compare with the truth.
 
     Args:
         model: a `keras.Model`, or a function from a batch to scores `(N, classes)`, such as a
             scikit-learn classifier's `predict_proba`. Probabilities, or logits, which go through
             a softmax; a single unit has two classes.
-        data: arrays with `labels`, or anything that gives batches of both.
-        labels: class indices or one-hot rows.
+        data: arrays with `y`, or anything that gives batches of both.
+        y: true classes, indices or one-hot rows.
         class_names: one for each class.
         output: name or index of the output, for models with several.
         batch_size: rows of a batch, where `data` is arrays.
@@ -124,10 +124,10 @@ def analyze_errors(model, data, labels=None, *, class_names=None, output=None, b
         )
     predict = model.predict_on_batch if isinstance(model, keras.Model) else model
     truth, scores = [], []
-    for x, y in batches(data, labels, batch_size):
-        if y is None:
+    for x, classes in batches(data, y, batch_size):
+        if classes is None:
             raise ValueError("Expected labels with the data, received none.")
-        truth.append(class_indices(y))
+        truth.append(class_indices(classes))
         scores.append(_chosen(predict(x), output, model))
     truth, probabilities = np.concatenate(truth), _probabilities(np.concatenate(scores))
     classes = probabilities.shape[1]
@@ -159,13 +159,13 @@ class ErrorHeatmaps:
         return self.predicted - self.true
 
 
-def explain_errors(model, images, labels, predicted, builder=None, *, batch_size=32):
+def explain_errors(model, x, y, predicted, builder=None, *, batch_size=32):
     """Explain both classes of misclassified images: the true one and the predicted one.
 
     Args:
         model: a built `keras.Model`.
-        images: as the model takes them.
-        labels: their true classes.
+        x: images as the model takes them.
+        y: their true classes.
         predicted: the classes that the model took them for.
         builder: a function from a model and `target=` to an explained model, such as
             `keras_explain.grad_cam`; None is signed saliency.
@@ -183,7 +183,7 @@ def explain_errors(model, images, labels, predicted, builder=None, *, batch_size
         >>> explain_errors(model, np.ones((2, 4, 4, 1)), [0, 1], [2, 2]).difference.shape
         (2, 4, 4)
     """
-    return class_heatmaps(request_model(model, builder), images, labels, predicted, batch_size)
+    return class_heatmaps(request_model(model, builder), x, y, predicted, batch_size)
 
 
 def request_model(model, builder=None):

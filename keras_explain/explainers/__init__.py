@@ -2,7 +2,10 @@
 
 `METHODS` is the one list of them, from a builder's name to the layer behind it: the public
 names, callbacks, `compare` and the command line read it, and saved files find their layers by it.
+`CAM`, `FeatureMap` and `Explainer` are what a method of your own builds on: docs/develop.
 """
+
+import lazy_loader
 
 METHODS = {
     "ablation_cam": "AblationCAM",
@@ -23,3 +26,6 @@ METHODS = {
     "smooth_grad": "SmoothGrad",
     "xgrad_cam": "XGradCAM",
 }
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"_base": ["Explainer"], "_cam": ["CAM", "FeatureMap"]})

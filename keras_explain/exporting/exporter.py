@@ -8,7 +8,7 @@ from keras_explain.explainers._explained_model import ExplainedModel
 FORMATS = ("saved_model", "onnx", "litert", "openvino")
 
 
-def export(explained, path, *, methods=None, signatures=None, labels=None, preprocess=None,
+def export(explained, path, *, methods=None, signatures=None, class_names=None, preprocess=None,
            image_options=None, format="saved_model", versioned=False, overwrite=False):
     """Write a model that answers with predictions and heatmaps where keras_explain is absent.
 
@@ -38,7 +38,7 @@ def export(explained, path, *, methods=None, signatures=None, labels=None, prepr
             stored once.
         signatures: names of those to write beside `serving_default`; what they build on comes
             with them. None writes all that the model allows.
-        labels: names of the classes, in order; a list, or a text file with one per line.
+        class_names: names of the classes, in order; a list, or a text file with one per line.
         preprocess: from RGB pixels, float32 of shape (N, H, W, channels), 0 to 255, to what the
             model takes: a Keras layer or a function of Keras operations. None: as they are.
         image_options: dict of further options of `explain_image`: `size`, (height, width), for
@@ -82,11 +82,11 @@ def export(explained, path, *, methods=None, signatures=None, labels=None, prepr
 
     path = placing.next_version(path) if versioned else pathlib.Path(path)
     if format != "saved_model":
-        extras = {"methods": methods, "signatures": signatures, "labels": labels,
+        extras = {"methods": methods, "signatures": signatures, "class_names": class_names,
                   "preprocess": preprocess, "image_options": image_options}
         return formats.write(explained, path, format, overwrite, extras)
     with placing.placed(path, overwrite) as scratch:
-        saved_model.write(every, scratch, signatures, labels, preprocess, image_options or {})
+        saved_model.write(every, scratch, signatures, class_names, preprocess, image_options or {})
     return path
 
 

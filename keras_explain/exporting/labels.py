@@ -49,9 +49,10 @@ class Labels:
 def _check(names, classes):
     if len(names) != classes:
         raise ValueError(
-            f"Expected `labels` to name the {classes} classes of the explained output, received"
+            f"Expected `class_names` to name the {classes} classes of the explained output,"
+            " received"
             f" {len(names)} names."
         )
     broken = next((name for name in names if len(name.splitlines()) > 1), None)
     if broken is not None:
-        raise ValueError(f"Expected `labels` of one line each, received {broken!r}.")
+        raise ValueError(f"Expected `class_names` of one line each, received {broken!r}.")

@@ -65,13 +65,13 @@ def coefficient_maps(source, shape=None):
     return maps.reshape(len(maps), *shape)
 
 
-def mean_images(images, labels=None, batch_size=1024):
+def mean_images(data, y=None, batch_size=1024):
     """The average image of each class: what the coefficients are to be seen beside.
 
     Args:
-        images: arrays with `labels`, or anything that gives batches of both.
-        labels: class indices or one-hot rows.
-        batch_size: rows of a batch, where `images` is an array.
+        data: images, arrays with `y`, or anything that gives batches of both.
+        y: true classes, indices or one-hot rows.
+        batch_size: rows of a batch, where `data` is an array.
 
     Returns:
         float32 `(classes, *image shape)`; NaN for a class without images.
@@ -84,12 +84,12 @@ def mean_images(images, labels=None, batch_size=1024):
         [[2.0], [5.0]]
     """
     sums, counts = {}, {}
-    for x, y in batches(images, labels, batch_size):
-        if y is None:
+    for x, found in batches(data, y, batch_size):
+        if found is None:
             raise ValueError("Expected labels with the images, received none.")
-        y = class_indices(y)
-        for label in np.unique(y):
-            rows = x[y == label].astype("float64")
+        found = class_indices(found)
+        for label in np.unique(found):
+            rows = x[found == label].astype("float64")
             sums[label] = sums.get(label, 0) + rows.sum(axis=0)
             counts[label] = counts.get(label, 0) + len(rows)
     blank = np.full(next(iter(sums.values())).shape, np.nan)

@@ -1,7 +1,6 @@
 """Which method can be trusted on this model and these images? One table."""
 
 import dataclasses
-import difflib
 import functools
 import os
 import time
@@ -10,8 +9,10 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_explain.checks import nearest
 from keras_explain.data.predicting import predict
 from keras_explain.engine.resizing import resize
+from keras_explain.explainers import METHODS as BUILDERS
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.graph import targets
 from keras_explain.metrics import _comparison_figure, registry
@@ -279,9 +280,8 @@ def named(methods):
     found = {}
     for name, method in methods.items():
         if isinstance(method, str):
-            known = [n for n in keras_explain.__all__ if n.islower()]
-            if method not in known:
-                near = difflib.get_close_matches(method, known, 3, 0.4) or known
+            if method not in BUILDERS:
+                near = nearest(method, BUILDERS) or sorted(BUILDERS)
                 raise ValueError(
                     f"Expected the name of a method, received {method!r}. Did you mean one of"
                     f" {near}?"

@@ -302,7 +302,7 @@ def test_lime_superpixels_follow_the_training(tmp_path, make_model, digits, read
     from keras_explain.lime import LimeImageExplainer
 
     explainer = functools.partial(LimeImageExplainer, segments="grid")
-    callback = LimeCallback(digits[0][:2], digits[1][:2], explainer=explainer, num_samples=40,
+    callback = LimeCallback(digits[0][:2], digits[1][:2], explainer=explainer, samples=40,
                             log_dir=tmp_path)
     fit(make_model(), digits, [callback], epochs=2)
     log = read(tmp_path / "explanations" / "lime")

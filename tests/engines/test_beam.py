@@ -32,7 +32,7 @@ def exported(tmp_path_factory):
         layers.Dense(3, activation="softmax"),
     ])
     return kx.export(kx.grad_cam(model, layer="conv"), tmp_path_factory.mktemp("model") / "1",
-                     labels=["a", "b", "c"])
+                     class_names=["a", "b", "c"])
 
 
 def explain(exported, output, *arguments):

@@ -74,4 +74,4 @@ def test_wrong_use_is_told(tmp_path):
     with pytest.raises(ValueError, match="ends in '.onnx'.*received 'model'"):
         kx.export(explained, tmp_path / "model", format="onnx")
     with pytest.raises(ValueError, match="only `explained`.*received \\['labels'\\]"):
-        kx.export(explained, tmp_path / "model.onnx", format="onnx", labels=list("abcd"))
+        kx.export(explained, tmp_path / "model.onnx", format="onnx", class_names=list("abcd"))

@@ -143,6 +143,7 @@ def test_baselines_of_any_shape():
 
 
 @pytest.mark.parametrize("change, words", [
+    ({"methods": ["export"]}, "Expected the name of a method, received 'export'"),
     ({"methods": ["gradcam"]}, "Did you mean one of \\['grad_cam'"),
     ({"methods": [kx.saliency, kx.saliency]}, "different names"),
     ({"metrics": ["deltion"]}, "Did you mean one of \\['deletion'"),

@@ -107,7 +107,7 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mlserver")
     for file in (ROOT / "examples" / "serve_mlserver").glob("*.*"):
         shutil.copy(file, folder)
-    path = kx.export(kx.grad_cam(model, layer="conv"), folder / "export", labels=list("abcde"),
+    path = kx.export(kx.grad_cam(model, layer="conv"), folder / "export", class_names=list("abcde"),
                      image_options={"max_pixels": 1_000_000})
     with open(folder / "log.txt", "wb") as log:
         server = Server(folder, log)
