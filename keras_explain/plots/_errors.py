@@ -53,7 +53,7 @@ def _draw_confusion(axes, name, analysis):
     top = max(float(wrong.max()), 0.01)
     axes.imshow(wrong, cmap="Reds", vmin=0, vmax=top)
     diagonal = np.ma.masked_where(~np.eye(len(counts), dtype=bool), shares)
-    axes.imshow(diagonal, cmap="Grays", vmin=0, vmax=4)
+    axes.imshow(diagonal, cmap="Greys", vmin=0, vmax=4)
     names = [str(n) for n in analysis.class_names]
     size = 8 if len(names) <= 20 else 6
     longest = max(map(len, names))

@@ -16,7 +16,7 @@ export class Detail {
     const close = el("button", { type: "button", onclick: () => this.node.close() }, "Close");
     this.node = el(
       "dialog",
-      { "aria-labeledby": "detail-title", onclose: () => (this.cells = []) },
+      { "aria-labelledby": "detail-title", onclose: () => (this.cells = []) },
       el("div", { className: "detail-head" }, this.title, close),
       this.body,
     );
