@@ -34,9 +34,9 @@ from keras import layers, ops  # noqa: E402
 
 import keras_explain as kx  # noqa: E402
 from keras_explain import backend  # noqa: E402
+from keras_explain.engine import sliding  # noqa: E402
 from keras_explain.engine.windows import plan as planning  # noqa: E402
 from keras_explain.engine.windows import run as running  # noqa: E402
-from keras_explain.explainers import sliding  # noqa: E402
 from keras_explain.graph.program import Program  # noqa: E402
 from keras_explain.graph.steps import Value  # noqa: E402
 

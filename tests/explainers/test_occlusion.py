@@ -111,7 +111,7 @@ def blurred(x):
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize("value", ["mean", "zero", "blur", 7, (3, 2, 1), "array"])
-def test_patch_value(value, dtype):
+def test_baseline(value, dtype):
     shape = (7, 6, 3)
     model = flat(shape, dtype=dtype)
     x = draw(model.input, 1)
