@@ -3,8 +3,6 @@
 import difflib
 import numbers
 
-import numpy as np
-
 
 def check_positive(name, value, remedy=""):
     """`value` as an int of at least 1.
@@ -44,8 +42,7 @@ def check_choice(name, value, allowed):
 
 def is_integer(value):
     """Whether `value` is an int or a NumPy integer, and no bool."""
-    return isinstance(value, (numbers.Integral, np.integer)) and not isinstance(
-        value, (bool, np.bool_))
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def nearest(name, known, count=3):

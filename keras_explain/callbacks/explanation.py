@@ -12,6 +12,7 @@ from keras_explain.callbacks._answers import Namer, read_answers, sentence
 from keras_explain.callbacks._pictures import ImagesTab
 from keras_explain.callbacks._sources import make_source
 from keras_explain.callbacks._worst import WorstExamples, take
+from keras_explain.checks import check_positive
 from keras_explain.data.examples import class_indices, first_rows
 from keras_explain.explainers._explained_model import BlankHeatmapWarning, ExplainedModel
 from keras_explain.tensorboard.naming import FOLDER
@@ -78,8 +79,9 @@ class ExplanationCallback(keras.callbacks.Callback):
                 "Expected `builder` to be a function such as keras_explain.grad_cam, an"
                 f" explained model or a LIME explainer, received {type(builder).__name__}."
             )
-        _check_counts(every_n_epochs=every_n_epochs, max_images=max_images,
-                      candidates=candidates, every_n_batches=every_n_batches or 1)
+        for count, value in (("every_n_epochs", every_n_epochs), ("max_images", max_images),
+                             ("candidates", candidates), ("every_n_batches", every_n_batches or 1)):
+            check_positive(count, value)
         if max_images > MOST_EXAMPLES:
             raise ValueError(
                 f"Expected `max_images` of at most {MOST_EXAMPLES}, received {max_images}."
@@ -252,14 +254,6 @@ class _Found:
     def __init__(self, inputs, truth, columns, answers, seconds):
         self.inputs, self.truth, self.columns = inputs, truth, columns
         self.answers, self.seconds = answers, seconds
-
-
-def _check_counts(**counts):
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(
-                f"Expected `{name}` to be an integer of at least 1, received {value!r}."
-            )
 
 
 def _batches_seen(model):
