@@ -73,5 +73,5 @@ def test_wrong_use_is_told(tmp_path):
     explained = kx.cam(KINDS["functional"].model)
     with pytest.raises(ValueError, match="ends in '.onnx'.*received 'model'"):
         kx.export(explained, tmp_path / "model", format="onnx")
-    with pytest.raises(ValueError, match="only `explained`.*received \\['labels'\\]"):
+    with pytest.raises(ValueError, match="only `explained`.*received \\['class_names'\\]"):
         kx.export(explained, tmp_path / "model.onnx", format="onnx", class_names=list("abcd"))
