@@ -10,6 +10,8 @@ import threading
 
 import numpy as np
 
+from keras_explain.checks import check_positive
+
 ERROR = "error"
 
 
@@ -26,6 +28,8 @@ class SavedExplainer:
         signature: which one to ask, as "explain", "explain_class", "explain_image" or
             "explain_image_class". None: "explain_image" if there is one, else "explain".
         outputs: names of the outputs to return; None for all. `error` always comes.
+        batch_size: rows that the model sees at once. Columns of any length may be given; they
+            bound the answer's memory, this bounds the model's.
 
     Call arguments:
         columns: dict from the signature's inputs to columns, one value a row: a NumPy array or
@@ -47,8 +51,9 @@ class SavedExplainer:
         'Expected the bytes of a '
     """
 
-    def __init__(self, path, signature=None, outputs=None):
-        self.path = pathlib.Path(path)
+    def __init__(self, path, signature=None, outputs=None, batch_size=32):
+        self.path = pathlib.Path(path).absolute()  # workers start in other folders
+        self.batch_size = check_positive("batch_size", batch_size)
         file = self.path / "explanation.json"
         if not file.exists():
             raise FileNotFoundError(
@@ -123,8 +128,8 @@ class SavedExplainer:
                     n not in (None, m) for n, m in zip(shape, given, strict=True)):
                 return None, (f"Expected {name} of shape {tuple(shape)} for each row, received"
                               f" {given}.")
-            if arrays[name].dtype.kind == "f" and np.isnan(arrays[name]).any():
-                return None, f"Expected {name} without NaN, received some."
+            if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
+                return None, f"Expected {name} without NaN and infinity, received some."
         target = arrays.get("target")
         if target is not None and not -1 <= target < self.classes:
             return None, (f"Expected a target from -1 (top class) to {self.classes - 1},"
@@ -133,7 +138,7 @@ class SavedExplainer:
 
     def _ask(self, checked, indices, answers, errors):
         """Fill in the rows `indices`; halve a batch that fails until it is known whose fault."""
-        for group in _of_one_shape(checked, indices):
+        for group in _groups(checked, indices, self.batch_size):
             batch = {name: np.stack([checked[i][0][name] for i in group]) for name in self.inputs}
             try:
                 outputs = self._run(batch)
@@ -190,16 +195,31 @@ def _array(value, dtype):
     if array.dtype.kind not in "biuf" or dtype.startswith(("int", "uint")) and (
             array.dtype.kind == "f"):
         raise TypeError(f"received {array.dtype}.")
-    return array.astype("float32" if dtype == "bfloat16" else dtype)
+    dtype = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    if array.size and dtype.kind in "iuf":
+        _check_range(array, dtype)
+    return array.astype(dtype)
 
 
-def _of_one_shape(checked, indices):
-    """Groups of rows that can be stacked, in order."""
+def _check_range(array, dtype):
+    """Refuse what a cast would wrap or turn to infinity: class 2**32 + 5 is not class 5."""
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    finite = array[np.isfinite(array)]
+    if finite.size == 0:
+        return
+    for value in (finite.min().item(), finite.max().item()):
+        if not float(limits.min) <= value <= float(limits.max):
+            raise ValueError(f"received {value}, which is out of its range.")
+
+
+def _groups(checked, indices, size):
+    """Groups of at most `size` rows that can be stacked, in order."""
     groups = {}
     for i in indices:
         shapes = tuple(x.shape for x in checked[i][0].values())
         groups.setdefault(shapes, []).append(i)
-    return list(groups.values())
+    return [group[start : start + size] for group in groups.values()
+            for start in range(0, len(group), size)]
 
 
 def _error_of(outputs, row):

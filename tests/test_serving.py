@@ -121,3 +121,79 @@ print(explain({{name: [[[[0.5] * 3] * 12] * 16]}})["heatmap"].shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "(1, 16, 12)", done.stderr[-2000:]
+
+
+def test_numbers_that_a_cast_would_change_are_refused(exported):
+    path, _ = exported
+    explain = SavedExplainer(path, "explain_class")
+    (name,) = set(explain.inputs) - {"target"}
+    rows = list(KINDS["functional"].inputs(6).astype("float64"))
+    rows[1][0, 0, 0] = 1e300
+    rows[2][0, 0, 0] = np.inf
+    rows[3][0, 0, 0] = -np.inf
+    answer = explain({name: rows, "target": [0, 0, 0, 0, 2**32 + 1, -(2**32)]})
+    errors = list(answer["error"])
+    assert errors[0] == ""
+    assert "received 1e+300, which is out of its range" in errors[1]
+    assert "without NaN and infinity" in errors[2] and "without NaN and infinity" in errors[3]
+    assert errors[4] == ("Expected int32 for target: received 4294967297, which is out of its"
+                         " range.")
+    assert "received -4294967296" in errors[5]
+    assert not answer["heatmap"][1:].any()
+
+
+def test_pixels_out_of_range_are_refused(tmp_path):
+    model = keras.Sequential([
+        keras.Input((8, 8, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(2, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
+    explain = SavedExplainer(kx.export(kx.saliency(model), tmp_path / "1"), "explain")
+    (name,) = explain.inputs
+    rows = [np.full((8, 8, 3), value) for value in (255, 300, -1)]
+    answer = explain({name: rows})
+    assert answer["error"][0] == ""
+    assert "received 300, which is out of its range" in answer["error"][1]
+    assert "received -1" in answer["error"][2]
+
+
+def test_large_batches_are_split(exported):
+    path, _ = exported
+    explain = SavedExplainer(path, "explain", batch_size=4).load()
+    (name,) = explain.inputs
+    asked, function = [], explain._function
+
+    def counts(**inputs):
+        asked.append(len(inputs[name]))
+        return function(**inputs)
+
+    explain._function = counts
+    x = KINDS["functional"].inputs(10)
+    answer = explain({name: x})
+    assert asked == [4, 4, 2]
+    at_once = SavedExplainer(path, "explain", batch_size=16)({name: x})
+    np.testing.assert_allclose(answer["heatmap"], at_once["heatmap"], atol=1e-6)
+    with pytest.raises(ValueError, match="batch_size"):
+        SavedExplainer(path, batch_size=0)
+
+
+def test_workers_may_start_in_another_folder(exported, monkeypatch):
+    path, _ = exported
+    monkeypatch.chdir(pathlib.Path(path).parent)
+    sent = pickle.dumps(SavedExplainer(pathlib.Path(path).name, "explain_image"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(sent)({"image_bytes": [png(0)]})["error"][0] == ""
+
+
+@pytest.mark.parametrize("build", [kx.grad_cam, kx.occlusion, kx.rise, kx.integrated_gradients])
+def test_an_empty_batch_is_answered_by_every_signature(tmp_path, build):
+    path = kx.export(build(KINDS["functional"].model), tmp_path / "1")
+    import tensorflow as tf
+
+    for signature, function in tf.saved_model.load(str(path)).signatures.items():
+        if signature == "serving_default":  # the model itself, which TensorFlow may refuse
+            continue
+        given = function.structured_input_signature[1]
+        answer = function(**{name: tf.zeros((0, *spec.shape[1:]), spec.dtype)
+                             for name, spec in given.items()})
+        assert all(len(value) == 0 for value in answer.values()), signature
+        columns = {name: [] for name in given}
+        assert len(SavedExplainer(path, signature)(columns)["error"]) == 0

@@ -100,12 +100,15 @@ def _add_tensor_signatures(writer, explained, suffix, inputs):
     """
     target, name = explained.explainer.question.target, f"explain{suffix}"
     if callable(target):
-        explain = writer.compute(
-            name, lambda inputs: _flat(explained(inputs, training=False)), inputs)
+        computed = writer.convert(
+            lambda inputs: _flat(explained(inputs, training=False)), name, [inputs])
+        explain = writer.compose(name, _with_a_row(computed), inputs)
         return False, lambda inputs, target=None: explain(inputs)
     by_class = explained.explainer.variant(target=targets.INPUT).explained_model()
     wish = tf.TensorSpec((None,), tf.int32, name="target")
-    explain_class = writer.compute(f"explain_class{suffix}", _two_arguments(by_class), inputs, wish)
+    computed = writer.convert(_two_arguments(by_class), f"explain_class{suffix}", [inputs, wish])
+    explain_class = writer.compose(
+        f"explain_class{suffix}", _with_a_row(computed), inputs, wish)
     fixed = target if isinstance(target, int) else targets.TOP_CLASS
 
     def answer(inputs, target=None):
@@ -115,6 +118,20 @@ def _add_tensor_signatures(writer, explained, suffix, inputs):
 
     writer.compose(name, lambda inputs: answer(inputs), inputs)
     return True, answer
+
+
+def _with_a_row(fn):
+    """`fn` that sees one row of zeros where there is none: TensorFlow convolves no empty batch."""
+    def answer(*inputs):
+        rows = tf.shape(tree.flatten(inputs)[0])[0]
+
+        def add_row(x):
+            blank = tf.zeros(tf.concat([[tf.maximum(1 - rows, 0)], tf.shape(x)[1:]], 0), x.dtype)
+            return tf.ensure_shape(tf.concat([x, blank], 0), x.shape)
+
+        return {k: v[:rows] for k, v in fn(*tree.map_structure(add_row, inputs)).items()}
+
+    return answer
 
 
 def _two_arguments(by_class):
