@@ -8,10 +8,10 @@ import numpy as np
 
 from keras_explain.engine.windows.run import TRUSTED
 from keras_explain.lime import sampling
-from keras_explain.lime._progress import Progress
 from keras_explain.lime._request import check_int
 from keras_explain.lime._samples import Samples, stability, warn_of_weakness
 from keras_explain.lime.surrogate import SURROGATES, Ridge, ShapleyRegression
+from keras_explain.progress import Progress
 
 _EQUAL_CHANCES = ("hadamard", "bernoulli", "sobol")  # every mask is as likely as every other
 
@@ -122,7 +122,7 @@ class LocalModel:
             _check_columns(received, columns)
             done = start + len(received)
             scores[start:done] = received[:, classes]
-            progress.update(done)
+            progress.advance(len(received))
             if request.tolerance and not plan.exact and done >= next_look:
                 next_look = done + done // 4
                 samples = self._samples(problem, plan, scores[:done], request)

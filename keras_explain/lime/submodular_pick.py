@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from keras_explain.lime._progress import Progress
 from keras_explain.lime._request import check_int
 from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.vocabulary import Vocabulary
+from keras_explain.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def _explanations(explanations, data):
         is_frame = hasattr(data, "iloc")
         for row in (data.iloc[i : i + 1] for i in range(len(data))) if is_frame else data:
             results.append(explanations.explain(row, verbose=0))
-            progress.update(len(results))
+            progress.advance()
         progress.close()
         explanations = results
     elif data is not None:

@@ -17,6 +17,7 @@ from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.graph import targets
 from keras_explain.metrics import _comparison_figure, registry
 from keras_explain.metrics.evaluator import Evaluator, requested, with_requests
+from keras_explain.progress import Progress
 
 METHODS = ("grad_cam", "saliency", "occlusion")
 METRICS = ("insertion", "deletion", "average_drop", "sparseness")
@@ -223,7 +224,7 @@ def compare(model, data, methods=METHODS, metrics=METRICS, *, target=None, regio
     image = tree.flatten(data)[subject.index]
     shape = (len(image), *[np.shape(image)[a] for a in subject.axes])
     methods |= baselines(shape, seed)
-    bar = _Progress(len(methods) * (1 + len(metrics)), verbose)
+    bar = Progress(len(methods) * (1 + len(metrics)), "comparing", verbose)
     scores, seconds, heatmaps = {}, {}, {}
     for name, method in methods.items():
         start = time.perf_counter()
@@ -233,12 +234,13 @@ def compare(model, data, methods=METHODS, metrics=METRICS, *, target=None, regio
             method = with_requests(method)
         maps = _heatmaps(method, data, classes, batch_size, seed)
         heatmaps[name], seconds[name] = maps, (time.perf_counter() - start) / len(maps)
-        bar.advance(name)
+        bar.advance()
         scores[name] = {}
         for metric in metrics.values():
             scores[name][metric.name] = _scored(
                 metric, evaluator, data, maps, request, regions, method, classes)
-            bar.advance(f"{name}: {metric.name}")
+            bar.advance()
+    bar.close()
     return Comparison(scores, {m.name: m.best for m in metrics.values()},
                       tuple(baselines(shape, seed)), seconds, heatmaps, data, classes, confidence,
                       seed)
@@ -325,17 +327,3 @@ def _scored(metric, evaluator, data, maps, request, regions, method, classes):
         data = requested(method, data, classes)
     return np.asarray(
         metric(evaluator, data, maps, request, regions=regions, explained=method), "float64")
-
-
-class _Progress:
-    """Keras's own bar, with what is being done."""
-
-    def __init__(self, total, verbose):
-        import sys
-
-        shown = sys.stdout.isatty() if verbose == "auto" else bool(verbose)
-        self.bar = keras.utils.Progbar(total, unit_name="step") if shown else None
-
-    def advance(self, what):
-        if self.bar is not None:
-            self.bar.add(1)
