@@ -32,7 +32,8 @@ TENSORFLOW = ("exporting", "serving.py", "demo")
 PRIVATE_KERAS = {"graph/tracing.py"}
 PRIVATE_NAMES = ("_keras_history", "_inbound_nodes", "_outbound_nodes", "_inputs_struct",
                  "_outputs_struct", "_flatten_layers", "_build_shapes_dict", "_convert_input_args",
-                 "get_keras_mask", "set_keras_mask", "_functional", "_run_through_graph")
+                 "get_keras_mask", "set_keras_mask", "_functional", "_run_through_graph",
+                 "_dtype_policy")
 
 
 def modules():

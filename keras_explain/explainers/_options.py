@@ -28,8 +28,10 @@ class Options(TypedDict, total=False):
         "images or series where there are any, else all.",
     ]
     score: Annotated[
-        Literal["logit", "probability"],
-        '"logit", before softmax or sigmoid, or "probability".',
+        Literal["logit", "log_odds", "probability"] | None,
+        '"logit", before softmax or sigmoid; "log_odds", of the class against all others, the '
+        'logarithm of p / (1 - p) computed from the logits; or "probability". None: "log_odds" '
+        'where a softmax or sigmoid ends the model, else the answer itself.',
     ]
     normalize: Annotated[
         Literal["max", "range"] | None,

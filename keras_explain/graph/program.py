@@ -1,7 +1,7 @@
 """A Keras model as a straight-line program of layer calls.
 
-Trace a model once, then look inside without touching it: cut it at any value, read the
-score before the softmax, exchange the function of a step, find the layer to explain.
+Trace a model once, then look inside without touching it: cut it at any value, exchange the
+function of a step, find the layer to explain.
 """
 
 import dataclasses
@@ -259,42 +259,3 @@ class Program:
         """The shape of a feature map without batch and channels."""
         channel = self.channel_axis(value)
         return tuple(n for a, n in enumerate(value.spec.shape) if a not in (0, channel))
-
-    def before_activation(self, value):
-        """The score before the final softmax or sigmoid: (program, value, activation name).
-
-        The user's layer stays as it is: a view of it shares its variables. Where no softmax
-        or sigmoid ends the model, `value` itself comes back, with None.
-        """
-        step = self.producer(value)
-        if step is None:
-            return self, value, None
-        kind = kinds.activation_name(step.fn, len(value.spec.shape), self.channel_axis(value))
-        if kind in ("softmax", "sigmoid"):
-            if not kinds.has_weights(step.fn):
-                return self, step.reads[0], kind
-            if kinds.has_fused_activation(step.fn):
-                return *self._without_activation(step, value), kind
-        if kinds.is_transparent(step.fn):
-            program, inner, kind = self.before_activation(step.reads[0])
-            if kind:
-                return *program._continued(step, step.reads[0], inner), kind
-        return self, value, None
-
-    def _without_activation(self, step, value):
-        raw, at = Value(value.spec), self.steps.index(step)
-        linear = view(step.fn, activation=keras.activations.linear)
-        steps = [
-            *self.steps[:at],
-            dataclasses.replace(step, fn=linear, outputs=[raw]),
-            Step(step.fn.activation, (raw,), {}, [value], step.path),
-            *self.steps[at + 1 :],
-        ]
-        return Program(self.inputs, steps, self.outputs, self.calls), raw
-
-    def _continued(self, step, old, new):
-        """The same step once more, on `new` in place of `old`."""
-        raw = Value(step.outputs[0].spec)
-        args = tree.map_structure(lambda v: new if v is old else v, step.args)
-        steps = [*self.steps, dataclasses.replace(step, args=args, outputs=[raw])]
-        return Program(self.inputs, steps, self.outputs, self.calls), raw

@@ -6,10 +6,11 @@ from keras import ops, tree
 from keras_explain import backend
 from keras_explain.checks import check_choice, is_integer
 from keras_explain.graph import targets
+from keras_explain.graph.endings import before_activation
 from keras_explain.graph.program import Program, get_mask, set_mask
 from keras_explain.graph.tokens import differentiable_value
 
-SCORES = ("logit", "probability")
+SCORES = (None, "logit", "log_odds", "probability")
 HALF_SCALE = 256.0  # gradients below 6e-8 are zero in float16
 
 
@@ -24,10 +25,14 @@ class Question:
         target: the class or score to explain, see `keras_explain.graph.targets`.
         output: name or index of the output to explain, for models with several.
         input: name or index (or a list of them) of the inputs to explain.
-        score: "logit" (before softmax or sigmoid) or "probability".
+        score: "logit" (before softmax or sigmoid), "log_odds" (of the class against all others),
+            "probability"; None: "log_odds" where a softmax or sigmoid ends the model, else
+            "logit", which is the answer itself.
 
     Attributes:
-        program: the traced model; its outputs are the explained answer and all predictions.
+        program: the traced model; its outputs are the logits of the explained answer (the
+            answer itself where no softmax or sigmoid ends it) and all predictions.
+        answer: the explained answer, one of the predictions.
         scored: the program of what the explained score depends on, and nothing else.
         activation: "softmax", "sigmoid" or None, what ends the model.
         classes: how many classes `target` chooses from.
@@ -38,21 +43,20 @@ class Question:
     def __init__(self, model, *, target=None, output=None, input=None, score="logit"):
         _check_model(model)
         check_choice("score", score, SCORES)
-        self.model, self.output, self.score = model, output, score
+        self.model, self.output = model, output
         self.input = tuple(input) if isinstance(input, list) else input
         self.signature, program = Program.trace(model)
         if callable(target) and output is None:
             answer = tree.flatten(program.outputs)[0]
         else:
             answer = _choose(program.outputs, output, "output", model)
-        raw_program, raw, self.activation = program.before_activation(answer)
-        self.class_axis = program.channel_axis(answer)
+        self.answer, self.class_axis = answer, program.channel_axis(answer)
+        program, logits, self.activation = before_activation(program, answer)
+        self.score = score or ("log_odds" if self.activation else "logit")
         self.classes = targets.class_count(answer.spec, self.activation, self.class_axis)
         self.target = targets.check(target, self.classes)
-        if score == "logit":
-            program, answer = raw_program, raw
-        self.program = program.with_outputs((answer, program.outputs))
-        self.scored = program.with_outputs(program.outputs if callable(target) else answer)
+        self.program = program.with_outputs((logits, program.outputs))
+        self.scored = program.with_outputs(program.outputs if callable(target) else logits)
         self.half = "float16" in [getattr(s.fn, "compute_dtype", None) for s in program.steps]
         self.explained, self.keys = (), ()
 
@@ -128,8 +132,7 @@ class Question:
                     f" received shape {tuple(score.shape)}. Reduce over the other axes."
                 )
             return ops.expand_dims(score, -1)
-        return targets.class_scores(raw, self.activation, self.score == "probability",
-                                    self.class_axis)
+        return targets.class_scores(raw, self.activation, self.score, self.class_axis)
 
     def choose_class(self, scores, request):
         """The explained class of each image as one-hot float32 rows (N, classes)."""

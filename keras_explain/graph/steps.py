@@ -1,4 +1,4 @@
-"""The steps of a program, and what kind each is: convolution, feature map, tokens, activation.
+"""The steps of a program, and what kind each is: convolution, feature map, tokens, attention.
 
 Everything that the library concludes from the type of a layer or operation is in this file.
 """
@@ -8,12 +8,11 @@ import dataclasses
 import keras
 from keras import tree
 
-TRANSPARENT = ("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Cast", "ExpandDims",
-               "_Cast", "_KeepMask", "_SetMask")
-NO_FEATURES = (*TRANSPARENT, "MaxPool", "AveragePool", "AvgPool", "AdaptiveAverage",
-               "AdaptiveMax", "GlobalAverage", "GlobalMax", "ZeroPadding", "Cropping", "Pad",
-               "Permute", "Transpose", "SpatialDropout", "GaussianDropout", "GaussianNoise",
-               "GetItem", "UpSampling", "Resiz")
+NO_FEATURES = ("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Cast", "ExpandDims",
+               "_Cast", "_KeepMask", "_SetMask", "MaxPool", "AveragePool", "AvgPool",
+               "AdaptiveAverage", "AdaptiveMax", "GlobalAverage", "GlobalMax", "ZeroPadding",
+               "Cropping", "Pad", "Permute", "Transpose", "SpatialDropout", "GaussianDropout",
+               "GaussianNoise", "GetItem", "UpSampling", "Resiz")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv", "ConvTranspose")  # keras.ops
 
 
@@ -51,13 +50,6 @@ class Call:
 
 def kind(fn):
     return type(fn).__name__
-
-
-def is_transparent(fn):
-    """Whether a step passes its numbers on as they are."""
-    if kind(fn) == "Activation":
-        return getattr(fn.activation, "__name__", "") == "linear"
-    return kind(fn) in TRANSPARENT
 
 
 def is_feature_map(step):
@@ -99,28 +91,9 @@ def has_weights(fn):
     return isinstance(fn, keras.layers.Layer) and bool(fn.weights)
 
 
-def has_fused_activation(fn):
-    """Whether an `activation` is the last thing that `fn` does to its product with a kernel."""
-    return has_weights(fn) and is_built_in(fn) and not isinstance(fn, keras.layers.RNN)
-
-
 def is_built_in(layer):
     """Whether the layer computes as Keras wrote it."""
     return type(layer).call.__module__.startswith("keras.")
-
-
-def activation_name(fn, rank, class_axis):
-    """"softmax" or "sigmoid" where `fn` ends in it, over the classes; else another name or None."""
-    activation = getattr(fn, "activation", None)
-    if activation is not None:
-        name, axis = getattr(activation, "__name__", None), -1
-    else:
-        name, axis = kind(fn).lower(), getattr(fn, "axis", -1)
-    if name == "sigmoid":
-        return name
-    if name in ("softmax", "log_softmax", "logsoftmax") and isinstance(axis, int):
-        return "softmax" if axis % rank == class_axis else None
-    return None
 
 
 def channel_axes(steps):

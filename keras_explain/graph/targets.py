@@ -5,6 +5,7 @@ from keras import ops, tree
 
 TOP_CLASS = -1
 INPUT = "input"
+HUGE = 1e9  # beyond any logit
 
 
 def class_count(spec, activation, axis=-1):
@@ -83,27 +84,59 @@ def check_count(target, count):
         )
 
 
-def class_scores(raw, activation, probability=False, axis=-1):
+def class_scores(logits, activation, score="logit", axis=-1):
     """One column per class, float32 of shape (N, classes).
 
     A 1-unit sigmoid gets two columns: the negated logit of the unit and the logit, or 1 - p
     and p. Outputs with positions (segmentation maps, token scores) are averaged over them.
 
     Args:
-        raw: logits or probabilities, shape (N, ..., units) or (N,).
+        logits: what the activation takes, shape (N, ..., units) or (N,); the answer itself
+            where there is no activation.
         activation: "softmax", "sigmoid" or None, what ends the model.
-        probability: whether `raw` holds probabilities.
-        axis: of the classes in `raw`.
+        score: "logit", "log_odds" or "probability". Without an activation, several units are
+            taken for the logits of a softmax by "log_odds", and come back as they are else.
+        axis: of the classes in `logits`.
     """
-    scores = ops.cast(raw, "float32")
+    scores = ops.cast(logits, "float32")
     if len(scores.shape) == 1:
         scores = ops.expand_dims(scores, -1)
     if len(scores.shape) > 2:
         scores = ops.moveaxis(scores, axis, -1)
+    units = scores.shape[-1]
+    if units == 1 and activation == "sigmoid":
+        scores = ops.concatenate([-scores, scores], axis=-1)
+    if score == "probability" and activation:
+        scores = ops.softmax(scores) if activation == "softmax" else ops.sigmoid(scores)
+    elif score == "log_odds" and activation != "sigmoid" and units > 1:
+        scores = log_odds(scores)
+    if len(scores.shape) > 2:
         scores = ops.mean(scores, axis=tuple(range(1, len(scores.shape) - 1)))
-    if scores.shape[-1] == 1 and activation == "sigmoid":
-        return ops.concatenate([1.0 - scores if probability else -scores, scores], axis=-1)
     return scores
+
+
+def log_odds(logits):
+    """log(p / (1 - p)) of each class of a softmax over the last axis, from its logits.
+
+    That is the logit less the logarithm of the summed exponentials of the other logits. It is
+    as exact where p is rounded to 1 or 0 as elsewhere, and the same for logits that differ by
+    a constant.
+    """
+    best = _first_largest(logits)
+    highest = ops.sum(logits * best, axis=-1, keepdims=True)
+    second = ops.max(logits - best * HUGE, axis=-1, keepdims=True)
+    below = ops.exp(ops.where(best > 0, 0.0, logits - second)) * (1.0 - best)
+    against_best = second + ops.log(ops.sum(below, axis=-1, keepdims=True))
+    parts = ops.exp(logits - highest) * (1.0 - best)
+    others = ops.sum(parts, axis=-1, keepdims=True) - parts  # besides the best
+    return ops.where(best > 0, logits - against_best, logits - highest - ops.log1p(
+        ops.maximum(others, 0.0)))
+
+
+def _first_largest(scores):
+    """The first of the largest scores of the last axis as one-hot float32."""
+    best = ops.cast(ops.equal(scores, ops.max(scores, axis=-1, keepdims=True)), "float32")
+    return best * ops.cast(ops.equal(ops.cumsum(best, axis=-1), 1.0), "float32")
 
 
 def one_hot(scores, target=None):
@@ -119,8 +152,7 @@ def one_hot(scores, target=None):
     """
     if isinstance(target, int):
         target = ops.full_like(scores[:, 0], target, dtype="int32")
-    best = ops.cast(ops.equal(scores, ops.max(scores, axis=-1, keepdims=True)), "float32")
-    top = best * ops.cast(ops.equal(ops.cumsum(best, axis=-1), 1.0), "float32")
+    top = _first_largest(scores)
     if target is None:
         return top
     target = ops.expand_dims(target, -1)

@@ -3,8 +3,8 @@
 This is the only module that uses private Keras API: the history of symbolic tensors
 (`_keras_history`, `Node.arguments`), `Functional._inputs_struct` and `_outputs_struct`,
 `Sequential._functional`, the shapes that a subclassed model was built with, what a layer does
-to its arguments (`_convert_input_args`), its nodes and sublayers, and the mask that Keras
-attaches to tensors. `tests/test_program.py` pins each of them.
+to its arguments (`_convert_input_args`, `_dtype_policy`), its nodes and sublayers, and the mask
+that Keras attaches to tensors. `tests/test_program.py` pins each of them.
 """
 
 import contextlib
@@ -35,9 +35,15 @@ def trace(model):
     return struct, tracer.steps, outputs, tracer.calls
 
 
-def view(layer, **attributes):
-    """A second face of a built layer: the same variables, some attributes replaced."""
+def view(layer, /, dtype=None, **attributes):
+    """A second face of a built layer: the same variables, some attributes replaced.
+
+    Args:
+        dtype: what it computes in; None leaves that as it is.
+    """
     twin = object.__new__(type(layer))
+    if dtype is not None:
+        attributes["_dtype_policy"] = keras.DTypePolicy(dtype)
     twin.__dict__.update(layer.__dict__, **attributes)
     return twin
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
+from keras_explain.graph.endings import before_activation
 from keras_explain.graph.program import Program
 from keras_explain.lime._executor import fast_executor
 
@@ -208,7 +209,7 @@ class Predictor:
         """Whether the explained unit is a sigmoid; `None` where the model does not show it."""
         try:
             unit = self._choose(self._program.outputs)
-            return self._program.before_activation(unit)[2] == "sigmoid"
+            return before_activation(self._program, unit)[2] == "sigmoid"
         except Exception:  # what does not show it is judged by its scores, as a callable is
             return None
 

@@ -32,7 +32,7 @@ class MeanGradient:
         count: number of examples.
         target: the class, or None for all.
         names: of the features, or None.
-        score: "logit" or "probability".
+        score: "logit", "log_odds" or "probability".
     """
 
     mean: np.ndarray
@@ -93,7 +93,7 @@ def mean_gradient(model, data, target=None, *, feature_names=None, score="logit"
             memory does not grow with the data.
         target: a class; None is every class, or the only one of a single unit.
         feature_names: names of the features, in order.
-        score: "logit" or "probability".
+        score: "logit", "log_odds" or "probability".
         batch_size: rows of a batch, where `data` is arrays.
         input, output: name or index, for models with several.
 

@@ -38,7 +38,7 @@ def completeness(model, x, heatmaps=None, *, target=None, baseline="zero", score
 
     Args:
         baseline: the one that the method was given, see `deletion`.
-        score: what the method explained, "logit" or "probability".
+        score: what the method explained: "logit", "log_odds" or "probability".
         model, x, heatmaps, target, batch_size: see `deletion`.
 
     Returns:

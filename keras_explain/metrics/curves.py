@@ -126,7 +126,7 @@ def deletion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, ba
             paper's, is single pixels.
         baseline: what is put in their place: "mean" (of the image, per channel), "zero",
             "blur", a number, a color, an array of the input's shape.
-        score: "probability" or "logit".
+        score: "probability", "log_odds" or "logit".
         batch_size: forward passes at a time. It bounds the memory and changes no number.
 
     Returns:

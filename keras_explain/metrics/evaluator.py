@@ -25,7 +25,7 @@ class Evaluator:
         target: the class or score that is watched, see `keras_explain.grad_cam`; None for an
             explained model means its own.
         output, input: name or index, for models with several.
-        score: "probability" or "logit"; None leaves the choice to each metric.
+        score: "probability", "log_odds" or "logit"; None leaves the choice to each metric.
         batch_size: forward passes at a time. It bounds the memory and changes no number.
 
     Example:
@@ -134,10 +134,10 @@ class Evaluator:
         if self._callable or (request >= 0).all():
             return request
         asked = self._subject("probability").question
-        answer, outputs = asked.program.outputs
         answers = tree.flatten(predict(self.model, x, self.batch_size))
-        answer = answers[tree.flatten(outputs).index(answer)]
-        scores = targets.class_scores(answer, asked.activation, probability=True)
+        answer = answers[tree.flatten(asked.program.outputs[1]).index(asked.answer)]
+        # Minus a half, the probability of one unit has the sign of its logit.
+        scores = targets.class_scores(answer - 0.5, asked.activation, axis=asked.class_axis)
         top = ops.convert_to_numpy(scores).argmax(-1).astype("int32")
         return np.where(request >= 0, request, top)
 

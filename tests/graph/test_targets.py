@@ -74,9 +74,8 @@ class TestClassScores:
     def test_one_sigmoid_unit_has_two_classes(self):
         raw = ops.convert_to_tensor([[3.0], [-1.0]])
         assert numbers(targets.class_scores(raw, "sigmoid")).tolist() == [[-3, 3], [1, -1]]
-        raw = ops.convert_to_tensor([[0.75]])
-        found = targets.class_scores(raw, "sigmoid", probability=True)
-        assert numbers(found).tolist() == [[0.25, 0.75]]
+        found = targets.class_scores(ops.convert_to_tensor([[np.log(3)]]), "sigmoid", "probability")
+        np.testing.assert_allclose(numbers(found), [[0.25, 0.75]], rtol=1e-6)
 
     def test_regression_has_one(self):
         raw = ops.convert_to_tensor([[3.0]])
@@ -89,6 +88,53 @@ class TestClassScores:
         found = numbers(targets.class_scores(ops.convert_to_tensor(raw), None, axis=axis))
         wanted = raw.mean(axis=tuple(a for a in (1, 2, 3) if a != axis))
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+class TestLogOdds:
+    def by_hand(self, z):
+        z = np.asarray(z, "float64")
+        rest = [np.delete(z, c, axis=-1) for c in range(z.shape[-1])]
+        high = [r.max(-1, keepdims=True) for r in rest]
+        return np.stack([z[..., c] - h[..., 0] - np.log(np.exp(r - h).sum(-1))
+                         for c, (r, h) in enumerate(zip(rest, high, strict=True))], -1)
+
+    @pytest.mark.parametrize("logits", [
+        [[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]], [[60.0, 0.0, -60.0], [0.0, 200.0, 200.0]],
+        [[1e3, -1e3]], np.random.default_rng(0).normal(size=(2, 3, 50)) * 9])
+    def test_equals_the_logarithm_of_the_odds(self, logits):
+        logits = np.asarray(logits, "float32")
+        found = numbers(targets.log_odds(ops.convert_to_tensor(logits)))
+        np.testing.assert_allclose(found, self.by_hand(logits), rtol=2e-6, atol=2e-6)
+        moved = numbers(targets.log_odds(ops.convert_to_tensor(logits + 8)))
+        np.testing.assert_allclose(moved, found, rtol=1e-5, atol=1e-4)
+
+    def test_gradient_is_that_of_the_formula(self):
+        """d log(p / (1 - p)) / dz is 1 for the class, minus the share of the rest for others."""
+        model = keras.Sequential([keras.Input((3,)), layers.Softmax()])
+        x = np.array([[1.0, 3.0, 2.0], [50.0, 0.0, 1.0], [0.0, 0.0, 0.0]], "float32")
+        for c in range(3):
+            explained = kx.saliency(model, target=c, score="log_odds", signed=True)
+            wanted = np.exp(np.delete(x.astype("float64"), c, axis=1))
+            wanted = np.insert(-wanted / wanted.sum(1, keepdims=True), c, 1, axis=1)
+            np.testing.assert_allclose(heatmap(explained, x), wanted, atol=1e-6)
+
+    def test_kinds_of_ends(self):
+        z = ops.convert_to_tensor([[2.0, -1.0]])
+        np.testing.assert_allclose(numbers(targets.class_scores(z, "softmax", "log_odds")),
+                                   [[3, -3]], atol=1e-6)
+        assert numbers(targets.class_scores(z, "sigmoid", "log_odds")).tolist() == [[2, -1]]
+        one = targets.class_scores(z[:, :1], "sigmoid", "log_odds")
+        assert numbers(one).tolist() == [[-2, 2]]
+        assert numbers(targets.class_scores(z[:, :1], None, "log_odds")).tolist() == [[2]]
+
+    def test_positions_are_averaged(self):
+        z = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype("float32")
+        found = targets.class_scores(ops.convert_to_tensor(z), "softmax", "log_odds")
+        np.testing.assert_allclose(numbers(found), self.by_hand(z).mean((1, 2)), atol=1e-5)
+        found = targets.class_scores(ops.convert_to_tensor(z), "softmax", "probability")
+        e = np.exp(z)
+        np.testing.assert_allclose(numbers(found), (e / e.sum(-1, keepdims=True)).mean((1, 2)),
+                                   atol=1e-6)
 
 
 class TestOneHot:
