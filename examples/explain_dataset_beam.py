@@ -20,7 +20,9 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import pathlib
+import re
 import sys
 
 import apache_beam as beam
@@ -32,6 +34,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from keras_explain.serving import ERROR, SavedExplainer
 
+COPY = re.compile(r"(?<=#[0-9a-f]{16})~[0-9]+$")  # what an equal record has behind its name
 SHARD = 256  # images; what an interruption loses at most, for each worker
 
 
@@ -64,7 +67,7 @@ class ReadImage(beam.DoFn):
     def process(self, element):
         name, path = element
         try:
-            with FileSystems.open(path) as file:
+            with FileSystems.open(os.fsdecode(path)) as file:
                 yield name, file.read()
         except Exception as error:  # a full disk, a lost right: the reason is kept
             failed = name, None, f"Cannot be read: {type(error).__name__}"
@@ -143,7 +146,12 @@ def lines_of(pattern):
     """All rows of the .jsonl files that match."""
     for match in FileSystems.match([pattern])[0].metadata_list:
         with FileSystems.open(match.path) as file:
-            yield from (json.loads(line) for line in file.read().decode().splitlines())
+            yield from rows_of(file.read().decode())
+
+
+def rows_of(text):
+    """The rows of a .jsonl file. `splitlines` would also split at U+2028 within a name."""
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def images_in_files(pipeline, pattern, done):
@@ -151,44 +159,96 @@ def images_in_files(pipeline, pattern, done):
     names = (
         pipeline
         | "Match" >> fileio.MatchFiles(pattern)
-        | "Name" >> beam.Map(lambda match: (match.path, match.path))
+        | "Name" >> beam.Map(lambda match: (printable(match.path), os.fsencode(match.path)))
         | "CountIn" >> beam.Map(counted, "in")
     )
-    return (
+    read = (
         not_done(names, done)
         | "Read" >> beam.ParDo(ReadImage()).with_outputs("failed", main="images")
     )
+    return read.images, read.failed
+
+
+def printable(path):
+    """The path as a name that can be written as UTF-8, and that no other path has."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raw = os.fsencode(path)
+        return f"{raw.decode('utf-8', 'backslashreplace')}#{hashlib.sha1(raw).hexdigest()[:8]}"
+    return path
 
 
 def not_done(named, done):
-    """The elements (name, value) whose name is not in `done`, spread over the workers."""
+    """The elements (name, value) that are not in `done`, spread over the workers.
+
+    Equal elements have one name; the second and later ones get a number behind it.
+    """
+    def still_to_do(item):
+        name, joined = item
+        finished = set(joined["done"])
+        for number, value in enumerate(joined["given"], 1):
+            copy = name if number == 1 else f"{name}~{number}"
+            if copy not in finished:
+                yield copy, value
+
     return (
         {"given": named, "done": done}
         | "Join" >> beam.CoGroupByKey()
-        | "StillToDo" >> beam.FlatMap(
-            lambda item: [] if list(item[1]["done"])
-            else [(item[0], value) for value in item[1]["given"]])
+        | "StillToDo" >> beam.FlatMap(still_to_do)
     )
+
+
+class ReadRecords(beam.DoFn):
+    """A path to (name, image) of each tf.train.Example in it; the name is file and content hash.
+
+    What is no Example, and the rest of a file that is cut short, go to the output `failed`.
+    """
+
+    def __init__(self, feature):
+        self.feature = feature
+
+    def process(self, path):
+        import tensorflow as tf
+
+        kind = "GZIP" if path.endswith(".gz") else ""
+        records, count = iter(tf.data.TFRecordDataset(path, kind)), 0
+        while True:
+            try:
+                data = next(records).numpy()
+            except StopIteration:
+                return
+            except tf.errors.OpError as error:
+                reason = f"Cannot be read after record {count}: {type(error).__name__}"
+                yield beam.pvalue.TaggedOutput("failed", counted((path, None, reason), "in"))
+                return
+            count += 1
+            name = f"{path}#{hashlib.sha1(data).hexdigest()[:16]}"
+            yield self._parsed(name, f"{name}.{count}", data)
+
+    def _parsed(self, name, numbered, data):
+        import tensorflow as tf
+        from google.protobuf.message import DecodeError
+
+        try:
+            example = tf.train.Example.FromString(data)
+        except DecodeError:
+            failed = numbered, None, "Expected a tf.train.Example, received another record."
+            return beam.pvalue.TaggedOutput("failed", counted(failed, "in"))
+        values = example.features.feature[self.feature].bytes_list.value
+        return counted((name, values[0] if values else b""), "in")
 
 
 def images_in_records(pipeline, pattern, feature, done):
-    """(name, bytes) of each tf.train.Example not yet done; the name is file and content hash."""
-    def parse(record):
-        import tensorflow as tf
-
-        file, data = record
-        values = tf.train.Example.FromString(data).features.feature[feature].bytes_list.value
-        image = values[0] if values else b""
-        return f"{file}#{hashlib.sha1(data).hexdigest()[:16]}", image
-
-    images = (
+    """(name, bytes) of each record not yet done."""
+    read = (
         pipeline
-        | "Match" >> beam.Create([pattern])
-        | "Records" >> beam.io.ReadAllFromTFRecord(with_filename=True)
-        | "Parse" >> beam.Map(parse)
-        | "CountIn" >> beam.Map(counted, "in")
+        | "Match" >> fileio.MatchFiles(pattern)
+        | "Path" >> beam.Map(lambda match: match.path)
+        | "Spread" >> beam.Reshuffle()
+        | "Records" >> beam.ParDo(ReadRecords(feature)).with_outputs("failed", main="images")
     )
-    return not_done(images, done), None
+    return not_done(read.images, done), read.failed
 
 
 def counted(element, name):
@@ -208,19 +268,18 @@ def run(options, beam_arguments=()):
         | "Results" >> fileio.MatchFiles(FileSystems.join(results, "*.jsonl"))
         | "ReadResults" >> fileio.ReadMatches()
         | "Done" >> beam.FlatMap(
-            lambda file: [(json.loads(x)["name"], True) for x in file.read_utf8().splitlines()])
+            lambda file: [(COPY.sub("", row["name"]), row["name"])
+                          for row in rows_of(file.read_utf8())])
     )
     if options.images:
-        read = images_in_files(pipeline, options.images, done)
-        images, unread = read.images, read.failed
+        images, unread = images_in_files(pipeline, options.images, done)
     else:
         images, unread = images_in_records(pipeline, options.tfrecords, options.feature, done)
     explained = images | "Explain" >> RunInference(
         ExplainHandler(options.model, options.batch_size))
     good = explained | "Good" >> beam.Filter(lambda row: not row[2])
     bad = explained | "Bad" >> beam.Filter(lambda row: bool(row[2]))
-    if unread is not None:
-        bad = (bad, unread) | "AllBad" >> beam.Flatten()
+    bad = (bad, unread) | "AllBad" >> beam.Flatten()
 
     def save(folder, stem, rows):
         save_results(options.overlays, folder, stem, rows)

@@ -58,7 +58,8 @@ def _columns(payload):
                             status.HTTP_413_REQUEST_ENTITY_TOO_LARGE)
     target = np.full(len(images), -1)
     if "target" in given:
-        target = NumpyCodec.decode_input(given["target"]).ravel()
+        # As sent: `SavedExplainer` tells of each class that is none, before it is cast.
+        target = np.array(given["target"].data.root, dtype=object).ravel()
     if len(target) != len(images):
         raise InferenceError(
             f"Expected one target for each of {len(images)} images, received {len(target)}.")
