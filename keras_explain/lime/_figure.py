@@ -78,6 +78,6 @@ def _plain(text):
 def _check_image(explanation):
     if explanation.subject.kind != "image":
         raise TypeError(
-            f"expected the explanation of an image, received one of a {explanation.subject.kind}; "
-            "use top(k), show() or to_html()"
+            f"Expected the explanation of an image, received one of a {explanation.subject.kind}. "
+            "Use top(k), show() or to_html()."
         )

@@ -80,8 +80,8 @@ class LocalModel:
         self.is_shapley = self._kernel is None
         if self.is_shapley and (sampler is not None or surrogate is not None):
             raise ValueError(
-                "expected kernel='shapley' without sampler= and surrogate=, because KernelSHAP "
-                f"prescribes both, received sampler={sampler!r} and surrogate={surrogate!r}"
+                "Expected kernel='shapley' without sampler= and surrogate=, because KernelSHAP "
+                f"prescribes both, received sampler={sampler!r} and surrogate={surrogate!r}."
             )
         self._may_enumerate = sampler is None or sampler in _EQUAL_CHANCES
         self._sampler = _named("sampler", sampler or "hadamard", sampling.SAMPLERS)
@@ -98,9 +98,9 @@ class LocalModel:
         """Refuse a number of features where it would do nothing."""
         if request.num_features is not None and not self.is_sparse:
             raise ValueError(
-                f"expected num_features=None with {type(self.surrogate).__name__}, which gives "
-                f"every feature a weight, received {request.num_features}; read the largest with "
-                "explanation.top(k), or use surrogate='highest_weights'"
+                f"Expected num_features=None with {type(self.surrogate).__name__}, which gives "
+                f"every feature a weight, received {request.num_features}. Read the largest with "
+                "explanation.top(k), or use surrogate='highest_weights'."
             )
 
     def explain(self, problem, request):
@@ -149,8 +149,8 @@ class LocalModel:
             masks = self._sampler(count, size, np.random.default_rng([request.seed, 0]))
             if masks.shape != (count, size) or masks.dtype != bool:
                 raise ValueError(
-                    f"expected the sampler to return booleans of shape {(count, size)}, received "
-                    f"{masks.dtype} of shape {masks.shape}"
+                    f"Expected the sampler to return booleans of shape {(count, size)}, received "
+                    f"{masks.dtype} of shape {masks.shape}."
                 )
         return _Plan(np.concatenate([ends, masks]), len(ends), len(masks) == 0)
 
@@ -164,9 +164,9 @@ class LocalModel:
         weights = kernel(changes) if problem.names else np.ones(len(scores))
         if np.shape(weights) != (len(scores),) or not np.isfinite(weights).all():
             raise ValueError(
-                f"expected the kernel to return {len(scores)} finite weights, received shape "
-                f"{np.shape(weights)}; it takes the table of changes, 0 for a feature as it is and "
-                "1 for one that is out"
+                f"Expected the kernel to return {len(scores)} finite weights, received shape "
+                f"{np.shape(weights)}. It takes the table of changes, 0 for a feature as it is and "
+                "1 for one that is out."
             )
         return Samples(
             features,
@@ -223,9 +223,9 @@ def _checked_rough(problem, masks, exact, classes):
 def _check_columns(received, columns):
     if received.shape[1] != columns:
         raise ValueError(
-            f"expected {columns} scores per input, as for the first batch, received "
-            f"{received.shape[1]}; if the model returns one number that is no probability, pass "
-            "Predictor(model, binary=False)"
+            f"Expected {columns} scores per input, as for the first batch, received "
+            f"{received.shape[1]}. If the model returns one number that is no probability, pass "
+            "Predictor(model, binary=False)."
         )
 
 
@@ -235,5 +235,5 @@ def _named(argument, value, known):
     if callable(value):
         return value
     raise ValueError(
-        f"expected {argument} to be one of {sorted(known)} or a callable, received {value!r}"
+        f"Expected {argument} to be one of {sorted(known)} or a callable, received {value!r}."
     )

@@ -30,8 +30,8 @@ class Request:
             check_int("num_features", self.num_features, 1, "None keeps all")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(
-                "expected tolerance to be None or a relative error between 0 and 1, received "
-                f"{self.tolerance!r}; 0.05 stops when the weights are known to about 5 %"
+                "Expected tolerance to be None or a relative error between 0 and 1, received "
+                f"{self.tolerance!r}. 0.05 stops when the weights are known to about 5 %."
             )
         object.__setattr__(self, "classes", _check_classes(self.classes, self.class_names))
         if self.num_classes is not None:
@@ -51,14 +51,14 @@ class Request:
         if isinstance(self.classes, int):
             if self.classes > count:
                 raise ValueError(
-                    f"expected at most {count} top classes, because the model has {count} scores, "
-                    f"received {self.classes}; to explain one class by its index pass "
-                    f"classes=[{self.classes}]"
+                    f"Expected at most {count} top classes, because the model has {count} scores, "
+                    f"received {self.classes}. To explain one class by its index pass "
+                    f"classes=[{self.classes}]."
                 )
         elif max(self.classes) >= count:
             raise ValueError(
-                f"expected class indices from 0 to {count - 1}, because the model has {count} "
-                f"scores, received {max(self.classes)}"
+                f"Expected class indices from 0 to {count - 1}, because the model has {count} "
+                f"scores, received {max(self.classes)}."
             )
 
 
@@ -66,8 +66,8 @@ def check_int(name, value, lowest, advice):
     """`value` as an int of `lowest` or more, or a ValueError that ends in `advice`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
         raise ValueError(
-            f"expected {name} to be a whole number of {lowest} or more, received {value!r}; "
-            f"{advice}"
+            f"Expected {name} to be a whole number of {lowest} or more, received {value!r}. "
+            f"{advice}."
         )
     return int(value)
 
@@ -80,13 +80,13 @@ def _check_classes(classes, names):
         return check_int("classes", classes, 1, "to explain one class pass a list of its index")
     if isinstance(classes, (str, bool)) or not np.iterable(classes):
         raise TypeError(
-            "expected classes to be None, a number of top classes or a list of class indices and "
-            f"names, received {classes!r}; for one class pass [{classes!r}]"
+            "Expected classes to be None, a number of top classes or a list of class indices and "
+            f"names, received {classes!r}. For one class pass [{classes!r}]."
         )
     chosen = tuple(_class_index(value, names) for value in classes)
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
         raise ValueError(
-            f"expected one or more different class indices of 0 or more, received {classes!r}"
+            f"Expected one or more different class indices of 0 or more, received {classes!r}."
         )
     return chosen
 
@@ -94,9 +94,9 @@ def _check_classes(classes, names):
 def _class_index(value, names):
     if isinstance(value, str):
         if names is None or value not in names:
-            known = f"known are {list(names)[:10]}" if names else "the explainer has no class_names"
-            raise ValueError(f"expected the name of a class, received {value!r}; {known}")
+            known = f"Known are {list(names)[:10]}" if names else "The explainer has no class_names"
+            raise ValueError(f"Expected the name of a class, received {value!r}. {known}.")
         return list(names).index(value)
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"expected a class index or a class name, received {value!r}")
+        raise TypeError(f"Expected a class index or a class name, received {value!r}.")
     return int(value)

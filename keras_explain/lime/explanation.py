@@ -105,7 +105,7 @@ class Explanation:
             ValueError: the class was not explained, or an unknown sign.
         """
         if sign not in _SIGNS:
-            raise ValueError(f"expected sign to be one of {list(_SIGNS)}, received {sign!r}")
+            raise ValueError(f"Expected sign to be one of {list(_SIGNS)}, received {sign!r}.")
         weights = self.weights[self.row(label)]
         order = np.argsort(-np.abs(weights), kind="stable")
         order = [i for i in order if weights[i] * (_SIGNS[sign] or np.sign(weights[i])) > 0][:k]
@@ -212,8 +212,8 @@ class Explanation:
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
             received = data.get("format") if isinstance(data, dict) else type(data).__name__
             raise ValueError(
-                f"expected a dict from Explanation.to_dict() with format {_FORMAT}, received "
-                f"{received!r}; write the explanation again with this version"
+                f"Expected a dict from Explanation.to_dict() with format {_FORMAT}, received "
+                f"{received!r}. Write the explanation again with this version."
             )
         data = {key: value for key, value in data.items() if key != "format"}
         subject = data.pop("subject")
@@ -240,8 +240,8 @@ class Explanation:
             if label in names:
                 return names.index(label)
         raise ValueError(
-            f"expected one of the explained classes {list(self.classes)} "
-            f"({', '.join(self.class_names)}), received {label!r}; explain it with classes=[...]"
+            f"Expected one of the explained classes {list(self.classes)} "
+            f"({', '.join(self.class_names)}), received {label!r}. Explain it with classes=[...]."
         )
 
     def __str__(self):

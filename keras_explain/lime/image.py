@@ -92,12 +92,12 @@ class LimeImageExplainer(Explainer):
         )
         if isinstance(segments, str) and segments not in superpixels.METHODS:
             raise ValueError(
-                f"expected segments to be one of {sorted(superpixels.METHODS)}, a number, labels "
-                f"or a callable, received {segments!r}"
+                f"Expected segments to be one of {sorted(superpixels.METHODS)}, a number, labels "
+                f"or a callable, received {segments!r}."
             )
         if isinstance(fill, str) and fill not in ("mean", "blur"):
             raise ValueError(
-                f"expected fill to be 'mean', 'blur', a color or an image, received {fill!r}"
+                f"Expected fill to be 'mean', 'blur', a color or an image, received {fill!r}."
             )
         self._segments, self._fill = segments, fill
         self._rough = _rough(self._predictor, precision, self._local.batch_size)
@@ -168,8 +168,8 @@ class LimeImageExplainer(Explainer):
         )
         if not fits:
             raise ValueError(
-                f"expected an image of shape {shape[1:]}, which {self._predictor.name} takes, "
-                f"received {image.shape}; resize or convert it, or pass preprocess= that does"
+                f"Expected an image of shape {shape[1:]}, which {self._predictor.name} takes, "
+                f"received {image.shape}. Resize or convert it, or pass preprocess= that does."
             )
         return image, axis
 
@@ -227,20 +227,20 @@ def _rough(predictor, precision, batch_size):
     """The predictor in bfloat16, or `None` where all is to be exact."""
     if precision not in ("float32", "bfloat16"):
         raise ValueError(
-            f"expected precision to be 'float32' or 'bfloat16', received {precision!r}"
+            f"Expected precision to be 'float32' or 'bfloat16', received {precision!r}."
         )
     if precision == "float32":
         return None
     if batch_size < PROBES:
         raise ValueError(
-            f"expected batch_size of {PROBES} or more with precision='bfloat16', which is checked "
-            f"on one batch, received {batch_size}"
+            f"Expected batch_size of {PROBES} or more with precision='bfloat16', which is checked "
+            f"on one batch, received {batch_size}."
         )
     rough = predictor.reduced()
     if rough is None:
         raise ValueError(
-            "expected a Keras model of one input with convolutions for precision='bfloat16', "
-            f"received {predictor.name}; use precision='float32'"
+            "Expected a Keras model of one input with convolutions for precision='bfloat16', "
+            f"received {predictor.name}. Use precision='float32'."
         )
     if not is_native():
         warnings.warn(
@@ -288,7 +288,7 @@ def _broadcast(fill, flat, subject):
         fill = _channels_last(fill, subject.channels).reshape(flat.shape)
     if fill.shape not in ((), flat.shape[-1:], flat.shape) or not np.isfinite(fill).all():
         raise ValueError(
-            f"expected fill to be a number, {flat.shape[-1]} numbers or an array of the image's "
-            f"shape {subject.image.shape}, received shape {fill.shape}"
+            f"Expected fill to be a number, {flat.shape[-1]} numbers or an array of the image's "
+            f"shape {subject.image.shape}, received shape {fill.shape}."
         )
     return np.broadcast_to(fill, flat.shape)

@@ -53,19 +53,19 @@ class Predictor:
         if not self.is_keras and not callable(self.model):
             probabilities = hasattr(model, "predict_proba")
             raise TypeError(
-                "expected a Keras model or a callable from a batch to scores, received "
-                f"{type(model).__name__}; "
-                + ("pass its predict_proba method" if probabilities else "wrap it in a function")
+                "Expected a Keras model or a callable from a batch to scores, received "
+                f"{type(model).__name__}. "
+                + ("Pass its predict_proba method." if probabilities else "Wrap it in a function.")
             )
         if not self.is_keras and executor is not None:
             raise TypeError(
-                "expected executor= together with a Keras model, received a callable; pass the "
-                "executor as the model"
+                "Expected executor= together with a Keras model, received a callable. Pass the "
+                "executor as the model."
             )
         if self.is_keras and not self.model.built:
             raise ValueError(
-                f"expected a built model, received {self.model.name!r} without weights; call it on "
-                "one batch first"
+                f"Expected a built model, received {self.model.name!r} without weights. Call it on "
+                "one batch first."
             )
         self.num_classes = self._count_classes() if self.is_keras else None
         if self.num_classes == 1 and binary is None:
@@ -177,8 +177,8 @@ class Predictor:
         if isinstance(key, int) and -len(outputs) <= key < len(outputs):
             return outputs[key]
         raise ValueError(
-            f"expected output= to choose one of the outputs {names}, received {key!r}; explain "
-            "Predictor(model, output=...)"
+            f"Expected output= to choose one of the outputs {names}, received {key!r}. Explain "
+            "Predictor(model, output=...)."
         )
 
     def _count_classes(self):
@@ -192,8 +192,8 @@ class Predictor:
         shape = self._choose(outputs).shape
         if len(shape) > 2:
             raise ValueError(
-                f"expected scores of shape (N,) or (N, classes), received {shape} from {self.name}"
-                "; explain a part of it: a callable such as lambda x: model(x)[:, row, column]"
+                f"Expected scores of shape (N,) or (N, classes), received {shape} from {self.name}"
+                ". Explain a part of it: a callable such as lambda x: model(x)[:, row, column]."
             )
         return shape[1] if len(shape) == 2 else 1
 
@@ -217,15 +217,15 @@ class Predictor:
         scores = _columns(scores, self._binary)
         if scores.ndim != 2 or len(scores) != count:
             raise ValueError(
-                f"expected scores of shape ({count},) or ({count}, classes) for {count} inputs, "
-                f"received {scores.shape} from {self.name}; wrap the model in a function that "
-                "returns them"
+                f"Expected scores of shape ({count},) or ({count}, classes) for {count} inputs, "
+                f"received {scores.shape} from {self.name}. Wrap the model in a function that "
+                "returns them."
             )
         broken = np.count_nonzero(~np.isfinite(scores).all(axis=1))
         if broken:
             raise ValueError(
-                f"expected finite scores, received NaN or infinity from {self.name} for {broken} "
-                f"of {count} perturbed inputs; look at the model's weights and its preprocessing"
+                f"Expected finite scores, received NaN or infinity from {self.name} for {broken} "
+                f"of {count} perturbed inputs. Look at the model's weights and its preprocessing."
             )
         return scores
 

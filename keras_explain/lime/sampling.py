@@ -164,11 +164,11 @@ class Exponential:
     def __post_init__(self):
         if self.distance not in ("l2", "cosine"):
             raise ValueError(
-                f"expected distance to be 'l2' or 'cosine', received {self.distance!r}; for "
-                "another one pass a callable as the kernel"
+                f"Expected distance to be 'l2' or 'cosine', received {self.distance!r}. For "
+                "another one pass a callable as the kernel."
             )
         if self.width is not None and not self.width > 0:
-            raise ValueError(f"expected a kernel width above 0, received {self.width!r}")
+            raise ValueError(f"Expected a kernel width above 0, received {self.width!r}.")
 
     def __call__(self, changes):
         """Weights `(N,)` of samples by their changes `(N, S)`: 0 as in the input, 1 taken out."""

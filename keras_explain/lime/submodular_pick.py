@@ -82,7 +82,7 @@ def submodular_pick(explanations, budget=5, *, data=None, num_features=10, vocab
     importance = np.sqrt(table.sum(axis=0))
     if not importance.any():
         raise ValueError(
-            "expected explanations with weights, received only zeros; look at their warnings"
+            "Expected explanations with weights, received only zeros. Look at their warnings."
         )
     order = np.argsort(-importance, kind="stable")
     table, importance = table[:, order], importance[order]
@@ -99,7 +99,7 @@ def submodular_pick(explanations, budget=5, *, data=None, num_features=10, vocab
 def _explanations(explanations, data):
     if hasattr(explanations, "explain"):
         if data is None:
-            raise TypeError("expected data= together with an explainer, received none")
+            raise TypeError("Expected data= together with an explainer, received none.")
         progress, results = Progress(len(data), "explaining", "auto"), []
         is_frame = hasattr(data, "iloc")
         for row in (data.iloc[i : i + 1] for i in range(len(data))) if is_frame else data:
@@ -108,13 +108,13 @@ def _explanations(explanations, data):
         progress.close()
         explanations = results
     elif data is not None:
-        raise TypeError("expected data= only with an explainer, received it with explanations")
+        raise TypeError("Expected data= only with an explainer, received it with explanations.")
     explanations = list(explanations)
     kinds = {e.subject.kind if isinstance(e, Explanation) else type(e) for e in explanations}
     if len(kinds) != 1 or not isinstance(next(iter(kinds)), str):
         raise TypeError(
-            "expected an explainer or a list of Explanations of one kind (images, texts or rows), "
-            f"received {sorted(map(str, kinds)) or 'an empty list'}"
+            "Expected an explainer or a list of Explanations of one kind (images, texts or rows), "
+            f"received {sorted(map(str, kinds)) or 'an empty list'}."
         )
     return explanations
 
@@ -125,8 +125,8 @@ def _keys(explanations, vocabulary):
     if subjects[0].kind != "image":
         if vocabulary is not None:
             raise ValueError(
-                f"expected vocabulary= only for images, received it for a {subjects[0].kind}; its "
-                "features are comparable as they are"
+                f"Expected vocabulary= only for images, received it for a {subjects[0].kind}. Its "
+                "features are comparable as they are."
             )
         return [[subject.key(i) for i in range(len(subject.features))] for subject in subjects]
     words = (vocabulary or Vocabulary()).words(subjects)

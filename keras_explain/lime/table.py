@@ -67,14 +67,14 @@ class Table:
             array = np.asarray(data)
             if array.ndim != 2 or not array.size:
                 raise TypeError(
-                    "expected data to be a table (rows, columns) as a NumPy array or a pandas "
-                    f"DataFrame, received {type(data).__name__} of shape {array.shape}"
+                    "Expected data to be a table (rows, columns) as a NumPy array or a pandas "
+                    f"DataFrame, received {type(data).__name__} of shape {array.shape}."
                 )
             self.names = tuple(map(str, range(array.shape[1]) if names is None else names))
             self._dtype, columns = array.dtype, list(array.T)
         if len(self.names) != len(columns) or len(set(self.names)) < len(columns):
             raise ValueError(
-                f"expected {len(columns)} different names of columns, received {self.names}"
+                f"Expected {len(columns)} different names of columns, received {self.names}."
             )
         self.columns = [_typed(column) for column in columns]
         self._refuse_missing(self.columns, "data")
@@ -102,14 +102,14 @@ class Table:
         shape = np.shape(values)
         if len(flat) != len(self.names) or any(np.ndim(v) for v in flat) or len(shape) > 2:
             raise ValueError(
-                f"expected one row of {len(self.names)} values ({', '.join(self.names[:5])}, ...), "
-                f"received shape {shape}; explain the rows of a table one by one"
+                f"Expected one row of {len(self.names)} values ({', '.join(self.names[:5])}, ...), "
+                f"received shape {shape}. Explain the rows of a table one by one."
             )
         columns = [np.asarray([value]) for value in flat]
         self._refuse_missing([_typed(column) for column in columns], "the row")
         for name, column, value in zip(self.names, self.columns, flat, strict=True):
             if column.dtype.kind in "iuf" and not isinstance(value, (int, float, np.number)):
-                raise ValueError(f"expected a number for column {name!r}, received {value!r}")
+                raise ValueError(f"Expected a number for column {name!r}, received {value!r}.")
         return flat
 
     def code(self, part, row):
@@ -179,7 +179,7 @@ class Table:
             for index in indices:
                 if index in grouped:
                     raise ValueError(
-                        f"expected each column in one group, received {self.names[index]!r} twice"
+                        f"Expected each column in one group, received {self.names[index]!r} twice."
                     )
                 grouped[index] = (str(name), indices)
         parts, done = [], set()
@@ -211,8 +211,8 @@ class Table:
         if isinstance(column, (int, np.integer)) and 0 <= column < len(self.names):
             return int(column)
         raise ValueError(
-            f"expected the name or index of a column, received {column!r}; columns are "
-            f"{list(self.names)}"
+            f"Expected the name or index of a column, received {column!r}. Columns are "
+            f"{list(self.names)}."
         )
 
     def _refuse_missing(self, columns, where):
@@ -224,8 +224,8 @@ class Table:
         ]
         if missing:
             raise ValueError(
-                f"expected no missing values, received None, NaN or infinity in columns {missing} "
-                f"of {where}; fill them as for training, or drop those rows"
+                f"Expected no missing values, received None, NaN or infinity in columns {missing} "
+                f"of {where}. Fill them as for training, or drop those rows."
             )
 
 

@@ -80,21 +80,21 @@ class LimeTabularExplainer(Explainer):
         self._as_floats = self._predictor.is_keras and self._predictor.preprocess is None
         if self._as_floats and not self._table.is_numeric:
             raise ValueError(
-                "expected preprocess= from rows to the model's input, because data has columns of "
-                "text, received none; or encode them first"
+                "Expected preprocess= from rows to the model's input, because data has columns of "
+                "text, received none. Or encode them first."
             )
         shape = self._predictor.input_spec[0]
         if self._as_floats and shape is not None and len(shape) == 2:
             if shape[1] not in (None, len(self._table.names)):
                 raise ValueError(
-                    f"expected data with {shape[1]} columns, which {self._predictor.name} takes, "
-                    f"received {len(self._table.names)}"
+                    f"Expected data with {shape[1]} columns, which {self._predictor.name} takes, "
+                    f"received {len(self._table.names)}."
                 )
         continuous = any(part.codes is None for part in self._table.parts)
         if continuous and isinstance(self._local.surrogate, DecisionTree):
             raise ValueError(
-                "expected Table(bins=...) with surrogate='decision_tree', which splits features "
-                "into kept and taken out, received bins=None"
+                "Expected Table(bins=...) with surrogate='decision_tree', which splits features "
+                "into kept and taken out, received bins=None."
             )
 
     def explain(

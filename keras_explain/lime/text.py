@@ -81,18 +81,18 @@ class LimeTextExplainer(Explainer):
             default_surrogate="k_lasso",
         )
         if words not in ("bag", "positions"):
-            raise ValueError(f"expected words to be 'bag' or 'positions', received {words!r}")
+            raise ValueError(f"Expected words to be 'bag' or 'positions', received {words!r}.")
         if not callable(split):
             raise TypeError(
-                f"expected split to be a callable from a text to words, received {split!r}; for a "
-                "regular expression pass lambda text: re.findall(pattern, text)"
+                f"Expected split to be a callable from a text to words, received {split!r}. For a "
+                "regular expression pass lambda text: re.findall(pattern, text)."
             )
         dtype = self._predictor.input_spec[1]
         if self._predictor.is_keras and self._predictor.preprocess is None:
             if dtype not in (None, "string"):
                 raise ValueError(
-                    f"expected a model that takes strings, received {self._predictor.name} that "
-                    f"takes {dtype}; pass encode=, from a list of strings to its input"
+                    f"Expected a model that takes strings, received {self._predictor.name} that "
+                    f"takes {dtype}. Pass encode=, from a list of strings to its input."
                 )
         self._words, self._split, self._replacement = words, split, replacement
 
@@ -129,8 +129,8 @@ class LimeTextExplainer(Explainer):
         """
         if not isinstance(text, str):
             raise TypeError(
-                f"expected one text as a str, received {type(text).__name__}; explain the texts of "
-                "a list one by one, decode bytes first"
+                f"Expected one text as a str, received {type(text).__name__}. Explain the texts of "
+                "a list one by one, decode bytes first."
             )
         request = self._request(classes, num_samples, num_features, seed, tolerance, verbose)
         subject = self._subject(text)
@@ -180,8 +180,8 @@ def _checked_spans(found, text):
         start, end = (int(i) for i in item)
         if not position <= start < end <= len(text):
             raise ValueError(
-                "expected split to return the words of the text in their order, or their (start, "
-                f"end), received {item!r} after position {position}; it must not change the words"
+                "Expected split to return the words of the text in their order, or their (start, "
+                f"end), received {item!r} after position {position}. It must not change the words."
             )
         spans.append((start, end))
         position = end

@@ -36,8 +36,8 @@ class Vocabulary:
         check_int("num_words", self.num_words, 1, "some tens suit most collections")
         if self.describe is not None and not callable(self.describe):
             raise TypeError(
-                "expected describe to be a callable from an image and its segments to features "
-                f"(S, D), received {self.describe!r}"
+                "Expected describe to be a callable from an image and its segments to features "
+                f"(S, D), received {self.describe!r}."
             )
 
     def words(self, subjects):
@@ -66,8 +66,8 @@ class Vocabulary:
         size = len(subject.features)
         if features.ndim != 2 or len(features) != size or not np.isfinite(features).all():
             raise ValueError(
-                f"expected describe to return finite features ({size}, D), one row per superpixel, "
-                f"received shape {features.shape}"
+                f"Expected describe to return finite features ({size}, D), one row per superpixel, "
+                f"received shape {features.shape}."
             )
         return features
 

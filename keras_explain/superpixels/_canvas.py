@@ -39,18 +39,18 @@ def check_image(image):
     image = np.asarray(image)
     if image.dtype.kind not in "buif" and image.dtype.name != "bfloat16":
         raise TypeError(
-            f"expected an image of real numbers, received dtype {image.dtype}; convert it to a "
-            "NumPy array of uint8 or float32"
+            f"Expected an image of real numbers, received dtype {image.dtype}. Convert it to a "
+            "NumPy array of uint8 or float32."
         )
     if image.ndim not in (2, 3) or not image.size:
         raise ValueError(
-            f"expected one image of shape (H, W) or (H, W, channels), received {image.shape}; "
-            "take one image of a batch"
+            f"Expected one image of shape (H, W) or (H, W, channels), received {image.shape}. "
+            "Take one image of a batch."
         )
     if image.dtype.kind not in "bui" and not np.isfinite(image.astype(np.float64)).all():
         raise ValueError(
-            "expected finite pixels, received NaN or infinite ones; replace them, for instance "
-            "with numpy.nan_to_num"
+            "Expected finite pixels, received NaN or infinite ones. Replace them, for instance "
+            "with numpy.nan_to_num."
         )
     return image
 
@@ -60,8 +60,8 @@ def to_rgb(image):
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[-1] not in (1, 3, 4):
         raise ValueError(
-            f"expected 1, 3 or 4 channels, received {image.shape[-1]} in shape {image.shape}; "
-            "for other images pass segments='grid', labels or a callable"
+            f"Expected 1, 3 or 4 channels, received {image.shape[-1]} in shape {image.shape}. "
+            "For other images pass segments='grid', labels or a callable."
         )
     pixels = image[..., :3].astype(np.float64)
     low, high = pixels.min(axis=(0, 1)), pixels.max(axis=(0, 1))
@@ -97,7 +97,7 @@ def relabeled(labels):
 def _check_num_segments(num_segments):
     if not isinstance(num_segments, (int, np.integer)) or num_segments < 1:
         raise ValueError(
-            f"expected a number of superpixels of 1 or more, received {num_segments!r}; 20 to 100 "
-            "suit a photograph"
+            f"Expected a number of superpixels of 1 or more, received {num_segments!r}. 20 to 100 "
+            "suit a photograph."
         )
     return num_segments

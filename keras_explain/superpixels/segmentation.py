@@ -48,8 +48,8 @@ def segment(image, method="slic"):
     if isinstance(method, str):
         if method not in METHODS:
             raise ValueError(
-                f"expected segments to be one of {sorted(METHODS)}, received {method!r}; for "
-                "another algorithm pass its labels or a callable from an image to labels"
+                f"Expected segments to be one of {sorted(METHODS)}, received {method!r}. For "
+                "another algorithm pass its labels or a callable from an image to labels."
             )
         return METHODS[method](image)
     labels = np.asarray(method(image) if callable(method) else method)
@@ -225,13 +225,13 @@ METHODS = {
 def _check_labels(labels, image):
     if labels.dtype.kind not in "iub":
         raise TypeError(
-            "expected segments to be the name of a method, an int, an array of integer labels or "
-            f"a callable that returns one, received {labels.dtype} of shape {labels.shape}"
+            "Expected segments to be the name of a method, an int, an array of integer labels or "
+            f"a callable that returns one, received {labels.dtype} of shape {labels.shape}."
         )
     if labels.shape != image.shape[:2]:
         raise ValueError(
-            f"expected labels of the image's height and width {image.shape[:2]}, received shape "
-            f"{labels.shape}; resize them with nearest neighbors"
+            f"Expected labels of the image's height and width {image.shape[:2]}, received shape "
+            f"{labels.shape}. Resize them with nearest neighbors."
         )
     return relabeled(labels)
 
@@ -257,8 +257,8 @@ def _required_ximgproc(method):
         module = _ximgproc()
     if module is None:
         raise ImportError(
-            f"expected OpenCV with contrib modules for segments={method!r}, found none; run: "
-            "pip install opencv-contrib-python-headless, or use segments='slic'"
+            f"Expected OpenCV with contrib modules for segments={method!r}, found none. Run: "
+            "pip install opencv-contrib-python-headless, or use segments='slic'."
         )
     return module
 

@@ -123,7 +123,7 @@ def test_refuses_a_pickle_that_runs_a_program(tmp_path, place):
     parts = {"sizes": {}, "state": {}, "keys": []}
     parts[place] = {"a": attack} if place != "keys" else [attack]
     path = write_checkpoint(tmp_path / "a.pth", **parts)
-    with pytest.raises(pickle.UnpicklingError, match=r"asks for \w+\.mkdir; do not load"):
+    with pytest.raises(pickle.UnpicklingError, match=r"asks for \w+\.mkdir. Do not load"):
         read_checkpoint(path)
     assert not (tmp_path / "owned").exists()
 
@@ -284,11 +284,11 @@ def test_load_image_reads_rgb_files(tmp_path):
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (np.full((4, 4, 3), 0.5), "floats up to 0.5; multiply by 255"),
+        (np.full((4, 4, 3), 0.5), "floats up to 0.5. Multiply by 255"),
         (np.full((4, 4), 256, "uint16"), r"0..255, received uint16 from 256 to 256"),
         (np.full((4, 4), np.nan), "received float64 from nan to nan"),
         (np.ones((4, 4), bool), "received bool"),
-        (np.zeros((1, 4, 4, 3)), r"received \(1, 4, 4, 3\); pass the images of a batch one by"),
+        (np.zeros((1, 4, 4, 3)), r"received \(1, 4, 4, 3\). Pass the images of a batch one by"),
         (np.zeros((0, 4, 3)), r"received \(0, 4, 3\)"),
     ],
 )

@@ -107,14 +107,14 @@ class TestToUint8:
     def test_broken_values(self, photo, value):
         values = photo / 255.0
         values[3, 4, 1] = value
-        with pytest.raises(ValueError, match="Received 1 NaN or infinite values of 2880"):
+        with pytest.raises(ValueError, match="received 1 NaN or infinite values of 2880"):
             images.to_uint8(values)
 
     @pytest.mark.parametrize("shape", [(3, 24, 40), (24, 40, 2), (7,), (0, 4, 3), (1, 2, 3, 4, 3)])
     def test_wrong_shapes(self, shape):
         with pytest.raises(ValueError, match="Expected an image of shape") as error:
             images.to_uint8(np.zeros(shape))
-        assert f"Received shape {shape}" in str(error.value)
+        assert f"received shape {shape}" in str(error.value)
 
     @pytest.mark.parametrize("values", [np.array([["a"]]), np.array([[1j]]), np.array([[{}]])])
     def test_not_numbers(self, values):
@@ -188,13 +188,13 @@ class TestColorize:
         assert tuple(images.colorize([[0.0]], limits=(0, 0))[0, 0]) == INFERNO_ZERO
 
     def test_errors(self):
-        with pytest.raises(ValueError, match=r"low <= high. Received \(2, 1\)"):
+        with pytest.raises(ValueError, match=r"low <= high, received \(2, 1\)"):
             images.colorize([[1.0]], limits=(2, 1))
         with pytest.raises(ValueError, match="Near names: viridis"):
             images.colorize([[1.0]], cmap="viridi")
         with pytest.raises(ValueError, match="NaN or infinite values of 2"):
             images.colorize([[np.nan, 1.0]])
-        with pytest.raises(ValueError, match=r"Received shape \(1, 7, 7, 1\)"):
+        with pytest.raises(ValueError, match=r"received shape \(1, 7, 7, 1\)"):
             images.colorize(np.zeros((1, 7, 7, 1)))
 
 
@@ -288,7 +288,7 @@ class TestOverlay:
         np.testing.assert_array_equal(heatmap, before[1])
 
     def test_errors(self, photo):
-        with pytest.raises(ValueError, match="alpha between 0 .* Received 1.5"):
+        with pytest.raises(ValueError, match="alpha between 0 .* received 1.5"):
             images.overlay(photo, np.eye(2), alpha=1.5)
         with pytest.raises(ValueError, match=r"shape \(3, 2, 2\) and images of shape \(24, 40, 3"):
             images.overlay(photo, np.zeros((3, 2, 2)))
@@ -363,11 +363,11 @@ class TestFilmstrip:
         assert captioned[:-512].max() > 150
 
     def test_errors(self):
-        with pytest.raises(ValueError, match="Received 0 frames"):
+        with pytest.raises(ValueError, match="received 0 frames"):
             images.filmstrip([])
         with pytest.raises(ValueError, match=r"shapes \[\(4, 4, 3\), \(4, 5, 3\)\]"):
             images.filmstrip([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))])
-        with pytest.raises(ValueError, match="each of the 2 frames. Received 1 labels"):
+        with pytest.raises(ValueError, match="each of the 2 frames, received 1 labels"):
             images.filmstrip(np.zeros((2, 4, 4, 3)), ["one"])
 
 
@@ -387,9 +387,9 @@ class TestEncodePng:
         assert images.encode_png(view) == images.encode_png(view.copy())
 
     def test_errors(self):
-        with pytest.raises(TypeError, match="Received float64. Call to_uint8 first"):
+        with pytest.raises(TypeError, match="received float64. Call to_uint8 first"):
             images.encode_png(np.zeros((2, 2, 3)))
-        with pytest.raises(ValueError, match=r"Received shape \(1, 2, 2, 3\)"):
+        with pytest.raises(ValueError, match=r"received shape \(1, 2, 2, 3\)"):
             images.encode_png(np.zeros((1, 2, 2, 3), "uint8"))
 
 

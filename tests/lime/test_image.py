@@ -160,7 +160,7 @@ def test_grayscale(given, wanted):
     model = dense_model(wanted)
     explainer = LimeImageExplainer(model, segments=GRID)
     if wanted == (12, 12) and given != (12, 12):
-        with pytest.raises(ValueError, match=r"expected an image of shape \(12, 12\)"):
+        with pytest.raises(ValueError, match=r"Expected an image of shape \(12, 12\)"):
             explainer.explain(picture(given))
         return
     explanation = explainer.explain(picture(given), num_samples=50)
@@ -371,7 +371,7 @@ def test_constructor_errors(error, arguments, words):
     "error, arguments, words",
     [
         (ValueError, {"image": picture((12, 9, 3))}, r"\(12, 12, 3\).*received \(12, 9, 3\)"),
-        (ValueError, {"image": picture((2, 12, 12, 3))}, "take one image of a batch"),
+        (ValueError, {"image": picture((2, 12, 12, 3))}, "Take one image of a batch"),
         (ValueError, {"image": np.full((12, 12, 3), np.nan)}, "NaN"),
         (TypeError, {"image": "panda.jpg"}, "real numbers"),
         (ValueError, {"classes": [3]}, "from 0 to 2"),
@@ -379,8 +379,8 @@ def test_constructor_errors(error, arguments, words):
         (ValueError, {"classes": [1, 1]}, "different"),
         (ValueError, {"classes": [-1]}, "0 or more"),
         (TypeError, {"classes": [1.5]}, "class index"),
-        (ValueError, {"classes": ["dog"]}, "'dog'; known are"),
-        (TypeError, {"classes": "cat"}, "for one class pass"),
+        (ValueError, {"classes": ["dog"]}, "'dog'. Known are"),
+        (TypeError, {"classes": "cat"}, "For one class pass"),
         (ValueError, {"num_samples": 5}, "num_samples.*received 5"),
         (ValueError, {"num_features": 0}, "num_features.*received 0"),
         (ValueError, {"seed": None}, "seed.*received None"),

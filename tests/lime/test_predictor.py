@@ -121,8 +121,8 @@ def test_not_a_number_names_the_output():
 @pytest.mark.parametrize(
     "error, model, words",
     [
-        (TypeError, "model.keras", "received str; wrap it"),
-        (ValueError, Subclassed("sigmoid"), "expected a built model"),
+        (TypeError, "model.keras", "received str. Wrap it"),
+        (ValueError, Subclassed("sigmoid"), "Expected a built model"),
     ],
 )
 def test_constructor_errors(error, model, words):
@@ -133,7 +133,7 @@ def test_constructor_errors(error, model, words):
 def test_more_errors():
     from sklearn.linear_model import LogisticRegression
 
-    with pytest.raises(TypeError, match="pass its predict_proba method"):
+    with pytest.raises(TypeError, match="Pass its predict_proba method"):
         Predictor(LogisticRegression())
     with pytest.raises(TypeError, match="executor"):
         Predictor(lambda x: x, executor=lambda x: x)
@@ -142,7 +142,7 @@ def test_more_errors():
     with pytest.raises(ValueError, match=r"received \(4, 2\)"):
         Predictor(lambda x: np.ones((4, 2)))(X)
     inputs = keras.Input((8, 8, 3))
-    with pytest.raises(ValueError, match=r"expected scores of shape .* received \(None, 8, 8, 2\)"):
+    with pytest.raises(ValueError, match=r"Expected scores of shape .* received \(None, 8, 8, 2\)"):
         Predictor(keras.Model(inputs, layers.Conv2D(2, 1, data_format="channels_last")(inputs)))
 
 

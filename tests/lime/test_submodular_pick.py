@@ -139,7 +139,7 @@ def test_errors():
         submodular_pick([])
     with pytest.raises(TypeError, match="one kind"):
         submodular_pick([text, *rows([[1.0]])])
-    with pytest.raises(TypeError, match="expected data= together"):
+    with pytest.raises(TypeError, match="Expected data= together"):
         submodular_pick(LimeTextExplainer(len))
     with pytest.raises(TypeError, match="only with an explainer"):
         submodular_pick([text], data=["a"])

@@ -180,7 +180,7 @@ def test_objects_in_numpy():
         (TypeError, {"data": "train.csv"}, "table"),
         (ValueError, {"names": NAMES[:3]}, "7 different names"),
         (ValueError, {"names": ["a"] * 7}, "7 different names"),
-        (ValueError, {"categorical": ["hue"]}, "received 'hue'; columns are"),
+        (ValueError, {"categorical": ["hue"]}, "received 'hue'. Columns are"),
         (ValueError, {"groups": {"g": [4, 5], "h": [5, 6]}}, "'square' twice"),
         (ValueError, {"bins": 1}, "bins.*received 1"),
         (ValueError, {"data": np.where(DATA == 7, np.nan, DATA)}, r"\['constant'\] of data"),
@@ -209,7 +209,7 @@ def test_row_errors(row, words):
 
 def test_model_of_other_width():
     inputs = keras.Input((3,))
-    with pytest.raises(ValueError, match="expected data with 3 columns.*received 7"):
+    with pytest.raises(ValueError, match="Expected data with 3 columns.*received 7"):
         LimeTabularExplainer(keras.Model(inputs, layers.Dense(1)(inputs)), DATA)
 
 

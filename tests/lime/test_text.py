@@ -183,13 +183,13 @@ def test_long_text_with_fewer_samples_than_words():
 
 @pytest.mark.parametrize("value", [None, b"bytes", ["a list"], 3])
 def test_not_a_text(value):
-    with pytest.raises(TypeError, match="expected one text as a str"):
+    with pytest.raises(TypeError, match="Expected one text as a str"):
         LimeTextExplainer(score).explain(value)
 
 
 def test_constructor_errors():
     inputs = keras.Input((4,))
-    with pytest.raises(ValueError, match="takes float32; pass encode="):
+    with pytest.raises(ValueError, match="takes float32. Pass encode="):
         LimeTextExplainer(keras.Model(inputs, layers.Dense(1)(inputs)))
     with pytest.raises(ValueError, match="'bag' or 'positions', received 'chars'"):
         LimeTextExplainer(score, words="chars")

@@ -118,7 +118,7 @@ def test_without_contrib_modules(monkeypatch):
 @pytest.mark.parametrize(
     "error, image, method, words",
     [
-        (ValueError, np.zeros((2, 8, 8, 3)), "slic", r"\(2, 8, 8, 3\); take one image"),
+        (ValueError, np.zeros((2, 8, 8, 3)), "slic", r"\(2, 8, 8, 3\). Take one image"),
         (ValueError, np.full((8, 8), np.nan), "slic", "NaN"),
         (TypeError, np.array([["a"]]), "slic", "real numbers"),
         (ValueError, np.zeros((8, 8, 7)), "slic", "received 7"),
