@@ -18,11 +18,17 @@ import inspect
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from keras_explain.checks import nearest
 
 Function = typing.TypeVar("Function", bound=Callable[..., typing.Any])
+# What arguments of many functions are. NumPy arrays, tensors of any backend, lists of numbers:
+Array = typing.Any
+Inputs = Array | Sequence[Array] | Mapping[str, Array]  # as the model takes them
+# Arrays, (x, y), or what gives batches as `fit` takes them.
+Data = Inputs | typing.Any
+Score = typing.Literal["logit", "log_odds", "probability"]
 
 # Words of other libraries, and what they are called here.
 ELSEWHERE = {

@@ -10,21 +10,24 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_explain.progress import Progress
 
-def predict(model, x, batch_size):
+
+def predict(model, x, batch_size, verbose=0, what="examples"):
     """`model` on all of `x`, at most `batch_size` rows at a time.
 
     Args:
         model: a `keras.Model`.
         x: an array, or a structure of arrays, as the model takes them.
         batch_size: rows of a forward pass.
+        verbose, what: see `Progress`.
 
     Returns:
         The outputs in their structure, as NumPy arrays.
     """
     x = tree.map_structure(np.asarray, x)
     return in_batches(lambda rows: predict_rows(model, tree.map_structure(lambda a: a[rows], x)),
-                      len(tree.flatten(x)[0]), batch_size)
+                      len(tree.flatten(x)[0]), batch_size, verbose, what)
 
 
 def predict_rows(model, x):
@@ -39,9 +42,13 @@ def predict_rows(model, x):
     return tree.map_structure(lambda a: a[:count], outputs)  # every replica may have answered
 
 
-def in_batches(run, count, batch_size):
+def in_batches(run, count, batch_size, verbose=0, what="examples"):
     """`run(rows)` for the rows 0 to `count` - 1 in equal batches; the results as NumPy, joined."""
     size = math.ceil(count / math.ceil(count / batch_size))
-    parts = [tree.map_structure(ops.convert_to_numpy, run(np.arange(i, min(i + size, count))))
-             for i in range(0, count, size)]
+    progress, parts = Progress(count, what, verbose), []
+    for start in range(0, count, size):
+        rows = np.arange(start, min(start + size, count))
+        parts.append(tree.map_structure(ops.convert_to_numpy, run(rows)))
+        progress.advance(len(rows))
+    progress.close()
     return tree.map_structure(lambda *a: np.concatenate(a), *parts)

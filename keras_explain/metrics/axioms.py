@@ -4,8 +4,11 @@ import dataclasses
 
 import numpy as np
 
+from keras_explain.explainers._options import Baseline, Target
 from keras_explain.metrics._filling import filled, frozen
-from keras_explain.metrics.evaluator import Evaluator, check_heatmaps
+from keras_explain.metrics.evaluator import Asked, Evaluator, check_heatmaps
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Inputs, Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +27,11 @@ class _Nothing:
         return prepared[0]
 
 
-def completeness(model, x, heatmaps=None, *, target=None, baseline="zero", score="logit",
-                 batch_size=64):
+def completeness(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    baseline: Baseline = "zero", score: Score = "logit", batch_size: int = 64,
+    verbose: Verbose = "auto",
+) -> np.ndarray:
     """How far the sum of a heatmap is from the score minus that of the baseline.
 
     Paper: Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks",
@@ -39,12 +45,12 @@ def completeness(model, x, heatmaps=None, *, target=None, baseline="zero", score
     Args:
         baseline: the one that the method was given, see `deletion`.
         score: what the method explained: "logit", "log_odds" or "probability".
-        model, x, heatmaps, target, batch_size: see `deletion`.
+        model, x, heatmaps, target, batch_size, verbose: see `deletion`.
 
     Returns:
         float64 of shape (N,), in units of the score.
     """
-    evaluator = Evaluator.of(model, target=target, batch_size=batch_size)
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
     given = evaluator.heatmaps(x) if heatmaps is None else check_heatmaps(heatmaps)
     values, full, request = evaluator.data(x, given)
     plan = _Nothing(frozen(baseline, evaluator.subject(score)))

@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,10 +16,15 @@ from keras_explain.data.predicting import predict
 from keras_explain.engine.resizing import resize
 from keras_explain.explainers import METHODS as BUILDERS
 from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
 from keras_explain.metrics import _comparison_figure, registry
 from keras_explain.metrics.evaluator import Evaluator, requested, with_requests
-from keras_explain.progress import Progress
+from keras_explain.progress import Progress, Verbose
+from keras_explain.signatures import Array, Inputs
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 METHODS = ("grad_cam", "saliency", "occlusion")
 METRICS = ("insertion", "deletion", "average_drop", "sparseness")
@@ -40,36 +47,37 @@ class Comparison:
         seed: of everything random.
     """
 
-    scores: dict
-    best: dict
-    baselines: tuple
-    seconds: dict
-    heatmaps: dict
-    x: object
+    scores: dict[str, dict[str, np.ndarray]]
+    best: dict[str, str]
+    baselines: tuple[str, ...]
+    seconds: dict[str, float]
+    heatmaps: dict[str, np.ndarray]
+    x: Inputs
     classes: np.ndarray
     confidence: float
     seed: int
 
     @property
-    def methods(self):
+    def methods(self) -> list[str]:
+        """The names of the methods."""
         return list(self.scores)
 
-    def mean(self, method, metric):
+    def mean(self, method: str, metric: str) -> float:
         """Mean over the images for which the metric has a value."""
         return self._estimate(self.scores[method][metric])[0]
 
-    def interval(self, method, metric):
+    def interval(self, method: str, metric: str) -> tuple[float, float]:
         """Bootstrap confidence interval (percentiles over images) of the mean: (low, high)."""
         return self._estimate(self.scores[method][metric])[1:]
 
-    def difference(self, method, other, metric):
+    def difference(self, method: str, other: str, metric: str) -> tuple[float, float, float]:
         """Mean paired difference of two methods and its interval: (mean, low, high).
 
         Images differ more than methods do, so the paired difference is what tells them apart.
         """
         return self._estimate(self.scores[method][metric] - self.scores[other][metric])
 
-    def beats_baselines(self, method, metric):
+    def beats_baselines(self, method: str, metric: str) -> bool:
         """Whether the method is better than each baseline, by the paired interval."""
         if method in self.baselines:
             return False
@@ -77,13 +85,13 @@ class Comparison:
         bounds = [self.difference(method, b, metric)[1:] for b in self.baselines]
         return all(min(sign * low, sign * high) > 0 for low, high in bounds)
 
-    def ranking(self, metric):
+    def ranking(self, metric: str) -> list[str]:
         """The methods, best first; those without a value come last."""
         sign = -1 if self.best[metric] == "higher" else 1
         means = {m: sign * self.mean(m, metric) for m in self.methods}
         return sorted(means, key=lambda m: (np.isnan(means[m]), means[m]))
 
-    def rows(self):
+    def rows(self) -> list[dict[str, Any]]:
         """One dict for each method and metric: method, metric, mean, low, high, count, ..."""
         found = []
         for method, by_metric in self.scores.items():
@@ -97,7 +105,7 @@ class Comparison:
                 })
         return found
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """The rows as a `pandas.DataFrame`; pandas is not a dependency of keras_explain."""
         try:
             import pandas
@@ -107,7 +115,7 @@ class Comparison:
             ) from error
         return pandas.DataFrame(self.rows())
 
-    def to_markdown(self):
+    def to_markdown(self) -> str:
         """A table: one line a method, one column a metric, intervals in brackets."""
         arrow = {"higher": "↑", "lower": "↓"}
         heads = [f"{m} {arrow[b]}" for m, b in self.best.items()]
@@ -124,11 +132,11 @@ class Comparison:
                   " interval]; **bold**: best; ✓: better than every *baseline*, image by image."]
         return "\n".join(lines)
 
-    def figure(self):
+    def figure(self) -> "matplotlib.figure.Figure":
         """Mean and interval of every method, a panel for each metric: a matplotlib Figure."""
         return _comparison_figure.draw(self)
 
-    def report(self, folder):
+    def report(self, folder: str | os.PathLike) -> str:
         """Write comparison.md, scores.png and, for images, maps.png.
 
         Returns:
@@ -166,8 +174,13 @@ class Comparison:
         return float(numbers.mean()), *map(float, np.quantile(means, [tail, 1 - tail]))
 
 
-def compare(model, data, methods=METHODS, metrics=METRICS, *, target=None, regions=None,
-            batch_size=64, confidence=0.95, seed=0, verbose="auto", **options):
+def compare(
+    model: keras.Model, x: Inputs, methods: Sequence[Any] | Mapping[str, Any] = METHODS,
+    metrics: Sequence[str | Callable[..., Any]] = METRICS, *, target: Target = None,
+    output: str | int | None = None, input: str | int | None = None,
+    regions: Array | None = None, confidence: float = 0.95, seed: int = 0, batch_size: int = 64,
+    verbose: Verbose = "auto",
+) -> Comparison:
     """Score methods by metrics on the user's own model and data.
 
     Three baselines that know nothing of the model always take part: a method that does not beat
@@ -180,18 +193,18 @@ def compare(model, data, methods=METHODS, metrics=METRICS, *, target=None, regio
 
     Args:
         model: a built `keras.Model`.
-        data: inputs as the model takes them, N examples.
+        x: inputs as the model takes them, N examples.
         methods: names of builders ("grad_cam"), builders (with options: `functools.partial`),
             explained models, LIME explainers, arrays of heatmaps; a list, or a dict by name.
         metrics: names or functions of `keras_explain.metrics` (with options:
             `functools.partial`).
         target: None: each example's own top class; a class; one class per example; a callable.
+        output, input: name or index, for models with several.
         regions: where the object is, for the pointing games.
-        batch_size: forward passes at a time. It bounds the memory and changes no number.
         confidence: of the bootstrap intervals.
         seed: of baselines, LIME and bootstrap.
-        verbose: 1 shows a progress bar, 0 none, "auto" on a terminal.
-        **options: output, input: name or index, for models with several.
+        batch_size: forward passes at a time. It bounds the memory and changes no number.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         A `Comparison`.
@@ -217,14 +230,15 @@ def compare(model, data, methods=METHODS, metrics=METRICS, *, target=None, regio
                 " them, received None. Pass boxes or masks."
             )
     methods = named(methods)
-    evaluator = Evaluator(model, target=target, batch_size=batch_size, **options)
-    classes = evaluator.classes(data)
+    options = {k: v for k, v in (("output", output), ("input", input)) if v is not None}
+    evaluator = Evaluator(model, target=target, batch_size=batch_size, verbose=0, **options)
+    classes = evaluator.classes(x)
     request = None if callable(target) else classes
     subject = evaluator.subject("probability")
-    image = tree.flatten(data)[subject.index]
+    image = tree.flatten(x)[subject.index]
     shape = (len(image), *[np.shape(image)[a] for a in subject.axes])
     methods |= baselines(shape, seed)
-    bar = Progress(len(methods) * (1 + len(metrics)), "comparing", verbose)
+    progress = Progress(len(methods), "comparing", verbose)
     scores, seconds, heatmaps = {}, {}, {}
     for name, method in methods.items():
         start = time.perf_counter()
@@ -232,17 +246,16 @@ def compare(model, data, methods=METHODS, metrics=METRICS, *, target=None, regio
             method = method(model, target=target if callable(target) else targets.INPUT, **options)
         if isinstance(method, ExplainedModel):
             method = with_requests(method)
-        maps = _heatmaps(method, data, classes, batch_size, seed)
+        maps = _heatmaps(method, x, classes, batch_size, seed)
         heatmaps[name], seconds[name] = maps, (time.perf_counter() - start) / len(maps)
-        bar.advance()
         scores[name] = {}
         for metric in metrics.values():
             scores[name][metric.name] = _scored(
-                metric, evaluator, data, maps, request, regions, method, classes)
-            bar.advance()
-    bar.close()
+                metric, evaluator, x, maps, request, regions, method, classes)
+        progress.advance()
+    progress.close()
     return Comparison(scores, {m.name: m.best for m in metrics.values()},
-                      tuple(baselines(shape, seed)), seconds, heatmaps, data, classes, confidence,
+                      tuple(baselines(shape, seed)), seconds, heatmaps, x, classes, confidence,
                       seed)
 
 

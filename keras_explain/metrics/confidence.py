@@ -7,8 +7,11 @@ import numpy as np
 from keras import ops
 
 from keras_explain.engine.hiding import expand_mask
+from keras_explain.explainers._options import Baseline, Target
 from keras_explain.metrics._filling import filled, frozen
-from keras_explain.metrics.evaluator import Evaluator
+from keras_explain.metrics.evaluator import Asked, Evaluator
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,10 @@ class _Shown:
         return ops.cast(shown if "float" in dtype else ops.round(shown), dtype)
 
 
-def average_drop(model, x, heatmaps=None, *, target=None, baseline="mean", batch_size=64):
+def average_drop(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    baseline: Baseline = "mean", batch_size: int = 64, verbose: Verbose = "auto",
+) -> np.ndarray:
     """The share of the score that is lost when only the heatmap's pixels are seen.
 
     The input is multiplied with its heatmap, scaled to 0..1 (negative values are 0), and the
@@ -50,17 +56,21 @@ def average_drop(model, x, heatmaps=None, *, target=None, baseline="mean", batch
     Args:
         baseline: what is seen where the heatmap is 0, see `deletion`; the paper's is black
             after preprocessing, often the mean color.
-        model, x, heatmaps, target, batch_size: see `deletion`. The score is the probability.
+        model, x, heatmaps, target, batch_size, verbose: see `deletion`. The score is the
+            probability.
 
     Returns:
         float32 of shape (N,); NaN where the score was 0.
     """
-    before, after = _scores(model, x, heatmaps, target, baseline, batch_size)
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
+    before, after = _scores(evaluator, x, heatmaps, baseline)
     return np.maximum(before - after, 0) / np.where(before > 0, before, np.nan)
 
 
-def increase_in_confidence(model, x, heatmaps=None, *, target=None, baseline="mean",
-                           batch_size=64):
+def increase_in_confidence(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    baseline: Baseline = "mean", batch_size: int = 64, verbose: Verbose = "auto",
+) -> np.ndarray:
     """Whether the score rises when only the heatmap's pixels are seen: 1 or 0 for each image.
 
     Paper: Chattopadhay et al. 2018, see `average_drop`.
@@ -69,17 +79,17 @@ def increase_in_confidence(model, x, heatmaps=None, *, target=None, baseline="me
     Weakness: that of `average_drop`; and a model that is sure already cannot rise.
 
     Args:
-        model, x, heatmaps, target, baseline, batch_size: see `average_drop`.
+        model, x, heatmaps, target, baseline, batch_size, verbose: see `average_drop`.
 
     Returns:
         float32 of shape (N,).
     """
-    before, after = _scores(model, x, heatmaps, target, baseline, batch_size)
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
+    before, after = _scores(evaluator, x, heatmaps, baseline)
     return (after > before).astype("float32")
 
 
-def _scores(model, x, heatmaps, target, baseline, batch_size):
-    evaluator = Evaluator.of(model, target=target, batch_size=batch_size)
+def _scores(evaluator, x, heatmaps, baseline):
     values, heatmaps, request = evaluator.data(x, heatmaps)
     plan = _Shown(frozen(baseline, evaluator.subject("probability")))
     return evaluator.scores(plan, values, heatmaps, request).T

@@ -8,9 +8,12 @@ from scipy.integrate import trapezoid
 
 from keras_explain.checks import check_positive
 from keras_explain.engine.hiding import expand_mask
+from keras_explain.explainers._options import Baseline, Target
 from keras_explain.metrics._filling import filled, frozen
 from keras_explain.metrics._subject import flat_count
-from keras_explain.metrics.evaluator import Evaluator
+from keras_explain.metrics.evaluator import Asked, Evaluator
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Inputs, Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,35 +73,44 @@ class Curve:
     scores: np.ndarray
 
     @property
-    def auc(self):
+    def auc(self) -> np.ndarray:
         """Area under each curve (trapezoids), (N,)."""
         return trapezoid(self.scores, self.shares, axis=1)
 
 
-def deletion_curve(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1,
-                   baseline="mean", score="probability", batch_size=64):
+def deletion_curve(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = "mean",
+    score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
+) -> Curve:
     """The score as the most important pixels are deleted first; see `deletion`.
 
     Returns:
         A `Curve`: `shares` (steps + 1,), `scores` (N, steps + 1), `auc` (N,).
     """
-    return _curve(model, x, heatmaps, target, steps, patch_size, baseline, score, batch_size,
-                  insert=False)
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
+    return _curve(evaluator, x, heatmaps, steps, patch_size, baseline, score, insert=False)
 
 
-def insertion_curve(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1,
-                    baseline="blur", score="probability", batch_size=64):
+def insertion_curve(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = "blur",
+    score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
+) -> Curve:
     """The score as the most important pixels are inserted first; see `insertion`.
 
     Returns:
         A `Curve`: `shares` (steps + 1,), `scores` (N, steps + 1), `auc` (N,).
     """
-    return _curve(model, x, heatmaps, target, steps, patch_size, baseline, score, batch_size,
-                  insert=True)
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
+    return _curve(evaluator, x, heatmaps, steps, patch_size, baseline, score, insert=True)
 
 
-def deletion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, baseline="mean",
-             score="probability", batch_size=64):
+def deletion(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = "mean",
+    score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
+) -> np.ndarray:
     """Area under the score as the most important pixels are deleted first. Lower is better.
 
     If a heatmap found what the score rests on, the score falls at once.
@@ -128,6 +140,8 @@ def deletion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, ba
             "blur", a number, a color, an array of the input's shape.
         score: "probability", "log_odds" or "logit".
         batch_size: forward passes at a time. It bounds the memory and changes no number.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never. An
+            `Evaluator` has its own `batch_size` and `verbose`.
 
     Returns:
         float32 of shape (N,), in units of the score.
@@ -144,11 +158,15 @@ def deletion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, ba
         (3,)
     """
     return deletion_curve(model, x, heatmaps, target=target, steps=steps, patch_size=patch_size,
-                          baseline=baseline, score=score, batch_size=batch_size).auc
+                          baseline=baseline, score=score, batch_size=batch_size,
+                          verbose=verbose).auc
 
 
-def insertion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, baseline="blur",
-              score="probability", batch_size=64):
+def insertion(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = "blur",
+    score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
+) -> np.ndarray:
     """Area under the score as the most important pixels are inserted first. Higher is better.
 
     The image starts blurred, because a sharp edge around the inserted pixels would be evidence
@@ -164,19 +182,19 @@ def insertion(model, x, heatmaps=None, *, target=None, steps=50, patch_size=1, b
     Args:
         baseline: what the image starts from; the default blurs by 5 % of its side (11 pixels at
             224; RISE: 5 pixels). See `deletion`.
-        model, x, heatmaps, target, steps, patch_size, score, batch_size: see `deletion`.
+        model, x, heatmaps, target, steps, patch_size, score, batch_size, verbose: see `deletion`.
 
     Returns:
         float32 of shape (N,), in units of the score.
     """
     return insertion_curve(model, x, heatmaps, target=target, steps=steps, patch_size=patch_size,
-                           baseline=baseline, score=score, batch_size=batch_size).auc
+                           baseline=baseline, score=score, batch_size=batch_size,
+                           verbose=verbose).auc
 
 
-def _curve(model, x, heatmaps, target, steps, patch_size, baseline, score, batch_size, insert):
-    check_positive("steps", steps)
-    check_positive("patch_size", patch_size)
-    evaluator = Evaluator.of(model, target=target, batch_size=batch_size)
+def _curve(evaluator, x, heatmaps, steps, patch_size, baseline, score, insert):
+    steps = check_positive("steps", steps)
+    patch_size = check_positive("patch_size", patch_size)
     values, heatmaps, request = evaluator.data(x, heatmaps)
     plan = _Curve(insert, steps, frozen(baseline, evaluator.subject(score)), patch_size)
     scores = evaluator.scores(plan, values, heatmaps, request, score)

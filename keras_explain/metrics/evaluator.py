@@ -1,17 +1,23 @@
 """One model, asked by many metrics: each graph is built once."""
 
 import copy
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_explain.checks import check_positive
+from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.predicting import predict
 from keras_explain.engine.resizing import resize
 from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
+from keras_explain.graph.question import SCORES
 from keras_explain.metrics._subject import Subject, asked
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Inputs, Score
 
 
 class Evaluator:
@@ -27,6 +33,7 @@ class Evaluator:
         output, input: name or index, for models with several.
         score: "probability", "log_odds" or "logit"; None leaves the choice to each metric.
         batch_size: forward passes at a time. It bounds the memory and changes no number.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Example:
         >>> import keras, numpy as np
@@ -39,8 +46,15 @@ class Evaluator:
         ((5,), (5,))
     """
 
-    def __init__(self, model, *, target=None, output=None, input=None, score=None, batch_size=64):
-        check_positive("batch_size", batch_size)
+    def __init__(
+        self, model: keras.Model, *, target: Target = None, output: str | int | None = None,
+        input: str | int | None = None, score: Score | None = None, batch_size: int = 64,
+        verbose: Verbose = "auto",
+    ) -> None:
+        if score is not None:
+            check_choice("score", score, SCORES)
+        self.batch_size = check_positive("batch_size", batch_size)
+        self.score, self.verbose = score, verbose
         self.explained = model if isinstance(model, ExplainedModel) else None
         if self.explained is not None:
             question = self.explained.explainer.question
@@ -48,18 +62,20 @@ class Evaluator:
             output = question.output if output is None else output
             if input is None and len(question.explained) == 1:
                 input = question.index(question.explained[0])
-        self.model, self.batch_size, self.score = model, batch_size, score
+        self.model = model
         self._options = {"output": output, "input": input}
         self._callable = target if callable(target) else None
         self._subjects, self._graphs = {}, {}
         self.target = _target(target, self._subject("probability").question.classes)
 
     @classmethod
-    def of(cls, model, **options):
+    def of(
+        cls, model: "Asked", *, target: Target = None, batch_size: int = 64,
+        verbose: Verbose = "auto",
+    ) -> "Evaluator":
         """`model` if it is an Evaluator (with another target, if one is given), or a new one."""
         if not isinstance(model, cls):
-            return cls(model, **{k: v for k, v in options.items() if v is not None})
-        target = options.get("target")
+            return cls(model, target=target, batch_size=batch_size, verbose=verbose)
         if target is None:
             return model
         if callable(target) or model._callable:
@@ -71,7 +87,7 @@ class Evaluator:
         twin.target = _target(target, model._subject("probability").question.classes)
         return twin
 
-    def subject(self, score):
+    def subject(self, score: Score) -> Subject:
         """The model with the score that a metric watches unless the user chose one."""
         return self._subject(self.score or score)
 
@@ -81,7 +97,9 @@ class Evaluator:
             self._subjects[score] = Subject(self.model, target=target, score=score, **self._options)
         return self._subjects[score]
 
-    def data(self, x, heatmaps=None):
+    def data(
+        self, x: Inputs, heatmaps: Array | None = None
+    ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """Inputs as a flat list of arrays, heatmaps (N, ...), classes (N,) int32; -1: the top.
 
         Raises:
@@ -104,7 +122,7 @@ class Evaluator:
         sizes = [values[subject.index].shape[a] for a in subject.axes]
         return values, _resized(heatmaps, sizes), request
 
-    def heatmaps(self, x):
+    def heatmaps(self, x: Inputs) -> np.ndarray:
         """What the explained model says of `x`, float32."""
         if self.explained is None:
             raise ValueError(
@@ -118,16 +136,26 @@ class Evaluator:
             x = requested(explained, x, self._request(request, len(tree.flatten(x)[0])))
         return predict(explained, x, self.batch_size)["heatmap"]
 
-    def scores(self, plan, values, heatmaps, request, score="probability"):
-        """Scores (N, 1 + K): of the examples as they are, then of the K trials of `plan`."""
+    def scores(
+        self, plan: Any, values: list[np.ndarray], heatmaps: np.ndarray, request: np.ndarray,
+        score: Score = "probability",
+    ) -> np.ndarray:
+        """Scores (N, 1 + K): of the examples as they are, then of the K trials of `plan`.
+
+        Args:
+            plan: what is changed in each trial, see `keras_explain.metrics._subject.Trials`.
+            values, heatmaps, request: what `data` returned.
+            score: what is scored, unless the evaluator was given a score.
+        """
         subject = self.subject(score)
         shapes = tuple(v.shape[1:] for v in values)
         key = (plan, subject.question.score, shapes, heatmaps.shape[1:])
         if key not in self._graphs:
             self._graphs[key] = asked(subject, plan, shapes, heatmaps.shape[1:], self.batch_size)
-        return predict(self._graphs[key], [*values, heatmaps, request], self.batch_size)
+        return predict(self._graphs[key], [*values, heatmaps, request], self.batch_size,
+                       self.verbose)
 
-    def classes(self, x):
+    def classes(self, x: Inputs) -> np.ndarray:
         """The class that is watched in each example, (N,) int32."""
         x, request = self._split_target(x)
         request = self._request(request, len(self._values(x)[0]))
@@ -176,6 +204,9 @@ class Evaluator:
             return np.array(self.target, "int32")
         only = self.target if isinstance(self.target, int) else targets.TOP_CLASS
         return np.full(count, only, "int32")
+
+
+Asked = keras.Model | Evaluator  # what metrics take as `model`
 
 
 def _target(target, classes):

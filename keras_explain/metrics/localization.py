@@ -1,12 +1,18 @@
 """The pointing games: is a heatmap where a person says the object is?"""
 
+import keras
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from keras_explain.checks import check_integer
 from keras_explain.metrics.evaluator import maps_of
+from keras_explain.signatures import Array, Inputs
 
 
-def pointing_game(heatmaps, regions, x=None, *, tolerance=0):
+def pointing_game(
+    heatmaps: Array | keras.Model, regions: Array, x: Inputs | None = None, *,
+    tolerance: int = 0,
+) -> np.ndarray:
     """Whether the largest value of a heatmap lies in the region: 1 or 0.
 
     Where several pixels share the largest value, the share of them that lie inside; so a blank
@@ -38,14 +44,16 @@ def pointing_game(heatmaps, regions, x=None, *, tolerance=0):
     """
     maps = maps_of(heatmaps, x)
     masks = region_masks(regions, maps.shape)
-    if tolerance:
+    if check_integer("tolerance", tolerance, 0):
         masks = np.stack([distance_transform_edt(~m) <= tolerance for m in masks])
     maps, masks = maps.reshape(len(maps), -1), masks.reshape(len(maps), -1)
     best = maps == maps.max(axis=1, keepdims=True)
     return (best & masks).sum(axis=1) / best.sum(axis=1)
 
 
-def energy_pointing_game(heatmaps, regions, x=None):
+def energy_pointing_game(
+    heatmaps: Array | keras.Model, regions: Array, x: Inputs | None = None,
+) -> np.ndarray:
     """The share of a heatmap's positive values that lies in the region.
 
     Paper: Wang et al. 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional

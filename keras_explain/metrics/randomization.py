@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import pickle
 import random
+from collections.abc import Callable
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,10 +15,13 @@ from skimage.metrics import structural_similarity
 
 from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.predicting import predict
+from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
 from keras_explain.graph.program import Program
 from keras_explain.graph.tracing import inner_layers
 from keras_explain.metrics.evaluator import Evaluator, requested
+from keras_explain.progress import Progress, Verbose
+from keras_explain.signatures import Array, Inputs
 
 MODES = ("cascading", "independent")
 NEW_WEIGHTS = ("shuffle", "initial")
@@ -37,31 +42,31 @@ class Randomization:
     A blank map has no correlation: NaN.
     """
 
-    stages: tuple
+    stages: tuple[str, ...]
     correlation: np.ndarray
     signed_correlation: np.ndarray
     ssim: np.ndarray
     mode: str
 
     @property
-    def similarity(self):
+    def similarity(self) -> np.ndarray:
         """Mean over the images of the larger of rank correlation and SSIM, for each stage."""
         return np.nanmean(np.fmax(self.correlation, self.ssim), axis=1)
 
     @property
-    def survives(self):
+    def survives(self) -> float:
         """Mean similarity over all stages: 1 for a map that knows nothing of the weights."""
         return float(np.nanmean(self.similarity))
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether the heatmaps changed with the weights: `survives` below 0.5.
 
         A convention, not a test of significance: read the curve.
         """
         return self.survives < PASS_BELOW
 
-    def to_markdown(self):
+    def to_markdown(self) -> str:
         """A table: one line a stage."""
         lines = ["| randomized | rank correlation | signed | SSIM |", "|---|---:|---:|---:|"]
         for i, stage in enumerate(self.stages):
@@ -72,8 +77,12 @@ class Randomization:
         return "\n".join([*lines, "", f"{verdict} ({self.mode}): similarity {self.survives:.2f}."])
 
 
-def weight_randomization(builder, model, x, *, mode="cascading", steps=None, weights="shuffle",
-                         target=None, seed=0, batch_size=32):
+def weight_randomization(
+    builder: Callable[..., Any], model: keras.Model, x: Inputs, *,
+    mode: Literal["cascading", "independent"] = "cascading", stages: int | None = None,
+    weights: Literal["shuffle", "initial"] = "shuffle", target: Target = None, seed: int = 0,
+    batch_size: int = 32, verbose: Verbose = "auto",
+) -> Randomization:
     """Randomize a copy of the model layer by layer, and see whether the heatmap changes.
 
     A heatmap that stays the same while the weights become random shows the image (its edges),
@@ -94,13 +103,14 @@ def weight_randomization(builder, model, x, *, mode="cascading", steps=None, wei
         x: inputs, N examples.
         mode: "cascading" randomizes from the output down and keeps what is random;
             "independent" one stage at a time, the rest as trained.
-        steps: how many stages the layers are grouped in, from the output down. None: each layer
-            with weights is one.
+        stages: how many the layers are grouped in, from the output down. None: each layer with
+            weights is one.
         weights: "shuffle" permutes the numbers of each weight, which keeps their distribution
             and the network alive; "initial" draws new ones as the layers do, as in the paper.
         target: the class, see `keras_explain.grad_cam`. None: the trained model's top class.
         seed: of the random weights. The global generators are left as they were.
         batch_size: examples at a time.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         A `Randomization`.
@@ -110,6 +120,8 @@ def weight_randomization(builder, model, x, *, mode="cascading", steps=None, wei
     """
     check_choice("mode", mode, MODES)
     check_choice("weights", weights, NEW_WEIGHTS)
+    if stages is not None:
+        stages = check_positive("stages", stages)
     classes = Evaluator(model, target=target, batch_size=batch_size).classes(x)
     copy, fresh = copied(model, seed)
     if weights == "initial" and fresh is None:
@@ -118,25 +130,32 @@ def weight_randomization(builder, model, x, *, mode="cascading", steps=None, wei
             " received \"initial\"."
         )
     explained = builder(copy, target=targets.INPUT)
-    stages = _stages(copy, steps)
-    trained = {id(v): ops.convert_to_numpy(v) for _, group in stages for v in group}
-    new = _new_weights(copy, stages, fresh if weights == "initial" else None, seed)
+    groups = _stages(copy, stages)
+    trained = {id(v): ops.convert_to_numpy(v) for _, group in groups for v in group}
+    new = _new_weights(copy, groups, fresh if weights == "initial" else None, seed)
 
     def heatmaps():
         return predict(explained, requested(explained, x, classes), batch_size)["heatmap"]
 
     before, found = heatmaps(), []
-    for _, group in stages:
+    progress = Progress(len(groups), "randomizing", verbose)
+    for _, group in groups:
         for v in group:
             v.assign(new[id(v)])
         found.append(_similarities(before, heatmaps()))
         if mode == "independent":
             for v in group:
                 v.assign(trained[id(v)])
-    return Randomization(tuple(name for name, _ in stages), *np.moveaxis(found, 1, 0), mode)
+        progress.advance()
+    progress.close()
+    return Randomization(tuple(name for name, _ in groups), *np.moveaxis(found, 1, 0), mode)
 
 
-def label_randomization(builder, model, x, fit, labels, *, target=None, seed=0, batch_size=32):
+def label_randomization(
+    builder: Callable[..., Any], model: keras.Model, x: Inputs, fit: Callable[..., Any],
+    y: Array, *, target: Target = None, seed: int = 0, batch_size: int = 32,
+    verbose: Verbose = "auto",
+) -> Randomization:
     """Train a fresh copy of the model on permuted labels, and see whether the heatmap changes.
 
     A model that learned random labels by heart has learned nothing about what is in the images;
@@ -147,9 +166,9 @@ def label_randomization(builder, model, x, fit, labels, *, target=None, seed=0, 
     Weakness: the copy must really fit the random labels (look at its accuracy in `fit`).
 
     Args:
-        builder, model, x, target, batch_size: see `weight_randomization`.
-        fit: function (fresh model, permuted labels) that compiles and trains the model.
-        labels: of the training examples; the first axis is permuted.
+        builder, model, x, target, batch_size, verbose: see `weight_randomization`.
+        fit: function (fresh model, permuted classes) that compiles and trains the model.
+        y: true classes of the training examples; the first axis is permuted.
         seed: of the permutation and of the fresh weights.
 
     Returns:
@@ -166,8 +185,8 @@ def label_randomization(builder, model, x, fit, labels, *, target=None, seed=0, 
             f" {type(model).__name__}."
         )
     copy.set_weights(fresh)
-    fit(copy, np.random.default_rng(seed).permutation(np.asarray(labels)))
-    maps = [predict(e, requested(e, x, classes), batch_size)["heatmap"]
+    fit(copy, np.random.default_rng(seed).permutation(np.asarray(y)))
+    maps = [predict(e, requested(e, x, classes), batch_size, verbose)["heatmap"]
             for e in (builder(m, target=targets.INPUT) for m in (model, copy))]
     return Randomization(("labels",), *np.moveaxis([_similarities(*maps)], 1, 0), "labels")
 
@@ -206,7 +225,7 @@ def _kept_generators(seed):
         random.setstate(state)
 
 
-def _stages(model, steps):
+def _stages(model, count):
     """(name, weights) of each layer, or group of layers, from the output down."""
     _, program = Program.trace(model)
     seen, layers = set(), []
@@ -221,10 +240,9 @@ def _stages(model, steps):
                 name = step.path if layer is step.fn else f"{step.path}/{layer.name}"
                 layers.append((name, own))
     layers.reverse()
-    if steps is None:
+    if count is None:
         return layers
-    check_positive("steps", steps)
-    groups = np.array_split(np.arange(len(layers)), min(steps, len(layers)))
+    groups = np.array_split(np.arange(len(layers)), min(count, len(layers)))
     return [(layers[g[0]][0], [v for i in g for v in layers[i][1]]) for g in groups]
 
 

@@ -1,13 +1,17 @@
 """All metrics by name: what each reads, which direction is better, what it costs."""
 
 import dataclasses
-import difflib
 import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import keras
 import numpy as np
 
+from keras_explain.checks import nearest
 from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Target
 from keras_explain.metrics.axioms import completeness
 from keras_explain.metrics.confidence import average_drop, increase_in_confidence
 from keras_explain.metrics.curves import deletion, insertion
@@ -16,6 +20,10 @@ from keras_explain.metrics.localization import energy_pointing_game, pointing_ga
 from keras_explain.metrics.removal import infidelity, sensitivity_n
 from keras_explain.metrics.robustness import max_sensitivity
 from keras_explain.metrics.simplicity import complexity, sparseness
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Inputs, Score
+
+Metrics = str | Callable[..., Any] | Sequence[str | Callable[..., Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +40,31 @@ class Metric:
     """
 
     name: str
-    function: object
-    best: str
-    reads: str
+    function: Callable[..., np.ndarray]
+    best: Literal["higher", "lower"]
+    reads: Literal["model", "maps", "regions", "method"]
     forwards: str
 
-    def __call__(self, evaluator, x, heatmaps, target=None, *, regions=None, explained=None):
-        """The numbers (N,); arguments that the metric does not read are left out."""
+    def __call__(
+        self, evaluator: Evaluator, x: Inputs, heatmaps: Array, target: Target = None, *,
+        regions: Array | None = None, explained: keras.Model | None = None,
+    ) -> np.ndarray:
+        """The numbers (N,); arguments that the metric does not read are left out.
+
+        Args:
+            evaluator: of the model.
+            x: inputs as the model takes them, N examples.
+            heatmaps: (N, ...).
+            target: the class that is watched; None for the evaluator's.
+            regions: where the object is, for the pointing games.
+            explained: the explained model, for metrics that compute heatmaps again.
+        """
         if self.reads == "maps":
             return self.function(heatmaps)
         if self.reads == "regions":
             return self.function(heatmaps, regions)
         if self.reads == "method":
-            return self.function(explained, x)
+            return self.function(explained, x, verbose=evaluator.verbose)
         return self.function(evaluator, x, heatmaps, target=target)
 
 
@@ -67,7 +87,7 @@ METRICS = {
 }
 
 
-def find(metric):
+def find(metric: str | Callable[..., Any]) -> Metric:
     """The Metric behind a name, a metric function, or a `functools.partial` of one.
 
     Raises:
@@ -81,7 +101,7 @@ def find(metric):
             return known
         if function is known.function:
             return dataclasses.replace(known, function=metric)
-    near = difflib.get_close_matches(str(metric), METRICS, 3, 0.4) or list(METRICS)
+    near = nearest(metric, METRICS) or list(METRICS)
     raise ValueError(
         f"Expected a metric by name, or one of the functions of keras_explain.metrics (with"
         f" options: functools.partial), received {metric!r}. Did you mean one of {near}?"
@@ -97,7 +117,12 @@ class Meter:
         model: a `keras.Model` or an explained model.
         metrics: names, functions or partials of metrics that need only the model, inputs and
             heatmaps. Deletion and insertion take 20 steps unless a partial says more.
-        **options: target, output, input, score, batch_size: see `Evaluator`.
+        target: the class that is watched. None: each example's top class, or the target of the
+            explained model.
+        output, input: name or index, for models with several.
+        score: "probability" or "logit"; None leaves the choice to each metric.
+        batch_size: forward passes at a time. It bounds the memory and changes no number.
+        verbose: whether progress is shown: 0 never, 1 always, "auto" on a terminal.
 
     Example:
         >>> import keras, numpy as np, keras_explain as kx
@@ -109,11 +134,18 @@ class Meter:
         ['deletion', 'sparseness']
     """
 
-    def __init__(self, model, metrics=("deletion", "insertion"), **options):
+    def __init__(
+        self, model: keras.Model, metrics: Metrics = ("deletion", "insertion"), *,
+        target: Target = None, output: str | int | None = None, input: str | int | None = None,
+        score: Score | None = None, batch_size: int = 64, verbose: Verbose = 0,
+    ) -> None:
         self.metrics = _of_batches(metrics)
-        self.evaluator = Evaluator(model, **options)
+        self.evaluator = Evaluator(model, target=target, output=output, input=input, score=score,
+                                   batch_size=batch_size, verbose=verbose)
 
-    def __call__(self, x, heatmaps, target=None):
+    def __call__(
+        self, x: Inputs, heatmaps: Array, *, target: Target = None
+    ) -> dict[str, float]:
         """Mean over the batch of each metric, {name: float}; NaN where none has a value."""
         found = {}
         for metric in self.metrics:
@@ -123,12 +155,22 @@ class Meter:
         return found
 
 
-def logged(*metrics, **options):
+def logged(
+    *metrics: str | Callable[..., Any], output: str | int | None = None,
+    input: str | int | None = None, score: Score | None = None, batch_size: int = 64,
+) -> dict[str, Callable[..., np.ndarray]]:
     """Metrics as `ExplanationCallback` takes them: {name: function of an epoch's heatmaps}.
 
     Args:
-        *metrics: as for `Meter`.
-        **options: batch_size, output, input, score: see `Evaluator`.
+        *metrics: names, functions or partials of metrics that need only the model, inputs and
+            heatmaps.
+        output, input: name or index, for models with several.
+        score: "probability" or "logit"; None leaves the choice to each metric.
+        batch_size: forward passes at a time. It bounds the memory and changes no number.
+
+    Returns:
+        A dict from the metric's name to a function `(explained, inputs, columns)` that gives one
+        number for each example.
 
     Example:
         >>> list(logged("deletion", "insertion"))  # ExplanationCallback(metrics=...)
@@ -140,7 +182,9 @@ def logged(*metrics, **options):
         def run(explained, inputs, columns):
             if id(explained) not in evaluators:  # kept with its key, so that no id comes back
                 model = explained if isinstance(explained, ExplainedModel) else explained.model
-                evaluators[id(explained)] = Evaluator(model, **options), explained
+                evaluators[id(explained)] = Evaluator(
+                    model, output=output, input=input, score=score, batch_size=batch_size,
+                    verbose=0), explained
             evaluator, _ = evaluators[id(explained)]
             if len(columns) != 1:
                 raise ValueError(

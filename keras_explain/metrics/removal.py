@@ -2,14 +2,18 @@
 
 import dataclasses
 import functools
+from typing import Literal
 
 import numpy as np
 from keras import ops
 
-from keras_explain.checks import check_choice, check_positive
+from keras_explain.checks import check_choice, check_integer, check_positive
 from keras_explain.engine.hiding import expand_mask
+from keras_explain.explainers._options import Baseline, Target
 from keras_explain.metrics._filling import filled, frozen
-from keras_explain.metrics.evaluator import Evaluator
+from keras_explain.metrics.evaluator import Asked, Evaluator
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Inputs, Score
 
 SCALES = ("best", "raw")
 
@@ -43,8 +47,12 @@ class _Removal:
         return ops.where(mask, prepared[0], image)
 
 
-def sensitivity_n(model, x, heatmaps=None, *, target=None, share=0.2, patch_size=None,
-                  samples=100, baseline="mean", score="logit", seed=0, batch_size=64):
+def sensitivity_n(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    share: float = 0.2, patch_size: int | None = None, samples: int = 100,
+    baseline: Baseline = "mean", score: Score = "logit", seed: int = 0, batch_size: int = 64,
+    verbose: Verbose = "auto",
+) -> np.ndarray:
     """Correlation of a subset's sum in the heatmap with what hiding the subset costs.
 
     Many random subsets of one size are hidden; if the heatmap holds contributions, the sums of
@@ -63,23 +71,29 @@ def sensitivity_n(model, x, heatmaps=None, *, target=None, share=0.2, patch_size
             longest side, since to a network scattered pixels are noise. The paper's is 1.
         samples: number of subsets; the same ones for every image.
         seed: of the subsets.
-        model, x, heatmaps, target, baseline, score, batch_size: see `deletion`.
+        model, x, heatmaps, target, baseline, score, batch_size, verbose: see
+            `deletion`.
 
     Returns:
         float64 of shape (N,); NaN where the map or the score is constant.
     """
     if not 0 < share < 1:
         raise ValueError(f"Expected `share` between 0 and 1, received {share!r}.")
-    sums, drops = _sums_and_drops(
-        _cells, model, x, heatmaps, target, (share, patch_size), samples, baseline, score, seed,
-        batch_size)
+    side = None if patch_size is None else check_positive("patch_size", patch_size)
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
+    sums, drops = _sums_and_drops(_cells, evaluator, x, heatmaps, (float(share), side), samples,
+                                  baseline, score, seed)
     sums, drops = (a - a.mean(axis=1, keepdims=True) for a in (sums, drops))
     scale = np.sqrt((sums**2).sum(axis=1) * (drops**2).sum(axis=1))
     return (sums * drops).sum(axis=1) / np.where(scale > 0, scale, np.nan)
 
 
-def infidelity(model, x, heatmaps=None, *, target=None, patch_size=None, samples=100,
-               scale="best", baseline="mean", score="logit", seed=0, batch_size=64):
+def infidelity(
+    model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
+    patch_size: int | None = None, samples: int = 100, scale: Literal["best", "raw"] = "best",
+    baseline: Baseline = "mean", score: Score = "logit", seed: int = 0, batch_size: int = 64,
+    verbose: Verbose = "auto",
+) -> np.ndarray:
     """Mean squared error of the heatmap as a prediction of what hiding random squares costs.
 
     Paper: Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations",
@@ -97,25 +111,26 @@ def infidelity(model, x, heatmaps=None, *, target=None, patch_size=None, samples
         scale: "best" multiplies each heatmap with the factor that serves it best, as the paper
             does because methods differ in unit; "raw" takes it as it is.
         seed: of the squares.
-        model, x, heatmaps, target, baseline, score, batch_size: see `deletion`.
+        model, x, heatmaps, target, baseline, score, batch_size, verbose: see
+            `deletion`.
 
     Returns:
         float64 of shape (N,).
     """
     check_choice("scale", scale, SCALES)
-    sums, drops = _sums_and_drops(_boxes, model, x, heatmaps, target, patch_size, samples,
-                                  baseline, score, seed, batch_size)
+    side = None if patch_size is None else check_positive("patch_size", patch_size)
+    evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
+    sums, drops = _sums_and_drops(_boxes, evaluator, x, heatmaps, side, samples, baseline, score,
+                                  seed)
     if scale == "best":
         squares = (sums**2).sum(axis=1, keepdims=True)
         sums = sums * (sums * drops).sum(axis=1, keepdims=True) / np.where(squares > 0, squares, 1)
     return ((sums - drops) ** 2).mean(axis=1)
 
 
-def _sums_and_drops(masks, model, x, heatmaps, target, size, samples, baseline, score, seed,
-                    batch_size):
+def _sums_and_drops(masks, evaluator, x, heatmaps, size, samples, baseline, score, seed):
     """For each image and random part: its sum in the heatmap, and the score lost without it."""
-    check_positive("samples", samples)
-    evaluator = Evaluator.of(model, target=target, batch_size=batch_size)
+    samples, seed = check_positive("samples", samples), check_integer("seed", seed, 0)
     values, heatmaps, request = evaluator.data(x, heatmaps)
     plan = _Removal(masks, samples, size, seed, frozen(baseline, evaluator.subject(score)))
     scores = evaluator.scores(plan, values, heatmaps, request, score).astype("float64")

@@ -1,5 +1,6 @@
 """Max-sensitivity: does a heatmap change when the input hardly does?"""
 
+import keras
 import numpy as np
 from keras import tree
 
@@ -7,9 +8,14 @@ from keras_explain.checks import check_positive
 from keras_explain.data.predicting import in_batches
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.metrics.evaluator import Evaluator, requested, with_requests
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Inputs
 
 
-def max_sensitivity(explained, x, *, radius=0.02, samples=10, seed=0, batch_size=64):
+def max_sensitivity(
+    explained: keras.Model, x: Inputs, *, radius: float = 0.02, samples: int = 10, seed: int = 0,
+    batch_size: int = 64, verbose: Verbose = "auto",
+) -> np.ndarray:
     """The largest relative change of a heatmap under small noise on its input.
 
     max |map(x + noise) - map(x)| / |map(x)| over `samples` draws of uniform noise, in the
@@ -29,6 +35,7 @@ def max_sensitivity(explained, x, *, radius=0.02, samples=10, seed=0, batch_size
         samples: number of draws; the same ones for every example.
         seed: of the noise.
         batch_size: heatmaps at a time. It changes no number.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         float64 of shape (N,); NaN where the clean map is blank.
@@ -42,8 +49,8 @@ def max_sensitivity(explained, x, *, radius=0.02, samples=10, seed=0, batch_size
             "Expected an explained model, as `keras_explain.grad_cam(model)` returns, because"
             f" heatmaps are computed again, received {type(explained).__name__}."
         )
-    check_positive("samples", samples)
-    evaluator = Evaluator(explained, batch_size=batch_size)
+    samples = check_positive("samples", samples)
+    evaluator = Evaluator(explained, batch_size=batch_size, verbose=verbose)
     subject = evaluator.subject("probability")
     spec, image = subject.value.spec, subject.index
     if "float" not in spec.dtype and len(spec.shape) < 4:
@@ -70,7 +77,7 @@ def max_sensitivity(explained, x, *, radius=0.02, samples=10, seed=0, batch_size
         given = tree.pack_sequence_as(plain, given)
         return asked.predict_on_batch(requested(asked, given, classes[rows]))["heatmap"]
 
-    maps = in_batches(run, len(pixels) * (samples + 1), batch_size)
+    maps = in_batches(run, len(pixels) * (samples + 1), batch_size, verbose)
     maps = maps.reshape(len(pixels), samples + 1, -1).astype("float64")
     change = np.linalg.norm(maps[:, 1:] - maps[:, :1], axis=2).max(axis=1)
     size = np.linalg.norm(maps[:, 0], axis=1)

@@ -1,12 +1,14 @@
 """Complexity and sparseness: how many pixels does a heatmap name?"""
 
+import keras
 import numpy as np
 from scipy.stats import entropy
 
 from keras_explain.metrics.evaluator import maps_of
+from keras_explain.signatures import Array, Inputs
 
 
-def complexity(heatmaps, x=None):
+def complexity(heatmaps: Array | keras.Model, x: Inputs | None = None) -> np.ndarray:
     """Entropy of a heatmap's magnitudes, in nats.
 
     Paper: Bhatt, Weller, Moura 2020, "Evaluating and Aggregating Feature-based Model
@@ -31,7 +33,7 @@ def complexity(heatmaps, x=None):
     return entropy(share / np.where(total > 0, total, np.nan), axis=1)
 
 
-def sparseness(heatmaps, x=None):
+def sparseness(heatmaps: Array | keras.Model, x: Inputs | None = None) -> np.ndarray:
     """Gini index of a heatmap's magnitudes.
 
     Paper: Chalasani et al. 2020, "Concise Explanations of Neural Networks using Adversarial

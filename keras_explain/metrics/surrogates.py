@@ -1,9 +1,17 @@
 """What LIME says of its own surrogates, in the form of the other metrics."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from keras_explain.lime.explanation import Explanation
 
-def fidelity(explanations, label=None, *, held_out=True):
+Explained = Explanation | Sequence[Explanation]
+
+
+def fidelity(
+    explanations: Explained, *, target: int | str | None = None, held_out: bool = True,
+) -> np.ndarray:
     """Weighted R2 of the surrogates of LIME explanations.
 
     Paper: Ribeiro, Singh, Guestrin 2016, "Why should I trust you?",
@@ -14,16 +22,16 @@ def fidelity(explanations, label=None, *, held_out=True):
 
     Args:
         explanations: an `Explanation`, or several.
-        label: the explained class, index or name; None for the first of each.
+        target: the explained class, index or name; None for the first of each.
         held_out: True for samples that the surrogate was not fitted to.
 
     Returns:
         float64 of shape (N,).
     """
-    return _figures(explanations, "held_out_fidelity" if held_out else "fidelity", label)
+    return _figures(explanations, "held_out_fidelity" if held_out else "fidelity", target)
 
 
-def stability(explanations, label=None):
+def stability(explanations: Explained, *, target: int | str | None = None) -> np.ndarray:
     """The correlation to expect between the weights of two seeds of LIME.
 
     Paper: Visani et al. 2020, "Statistical stability indices for LIME",
@@ -33,17 +41,17 @@ def stability(explanations, label=None):
     Weakness: stable is not true.
 
     Args:
-        explanations, label: see `fidelity`.
+        explanations, target: see `fidelity`.
 
     Returns:
         float64 of shape (N,).
     """
-    return _figures(explanations, "stability", label)
+    return _figures(explanations, "stability", target)
 
 
-def _figures(explanations, name, label):
+def _figures(explanations, name, target):
     several = explanations if isinstance(explanations, (list, tuple)) else [explanations]
     if not several or not all(hasattr(e, name) for e in several):
         received = type(several[0]).__name__ if several else "none"
         raise TypeError(f"Expected LIME explanations, received {received}.")
-    return np.array([getattr(e, name)[e.row(label)] for e in several], "float64")
+    return np.array([getattr(e, name)[e.row(target)] for e in several], "float64")

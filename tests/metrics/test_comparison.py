@@ -148,11 +148,11 @@ def test_baselines_of_any_shape():
     ({"methods": [kx.saliency, kx.saliency]}, "different names"),
     ({"metrics": ["deltion"]}, "Did you mean one of \\['deletion'"),
     ({"metrics": ["pointing_game"]}, "Expected `regions`"),
-    ({"data": np.ones((2, 5, 5, 3))}, "Expected inputs of shape"),
+    ({"x": np.ones((2, 5, 5, 3))}, "Expected inputs of shape"),
     ({"target": 7}, "`target` from 0 to 2"),
 ])
 def test_errors(model, x, change, words):
-    arguments = {"data": x, "methods": ["saliency"], "metrics": ["deletion"], **change}
+    arguments = {"x": x, "methods": ["saliency"], "metrics": ["deletion"], **change}
     with pytest.raises(ValueError, match=words):
         comparing.compare(model, **arguments)
 

@@ -84,8 +84,8 @@ def test_lime_figures_pass_through():
         fidelity=np.array([0.9, 0.8]), held_out_fidelity=np.array([0.7, 0.6]),
         stability=np.array([0.5, 0.4]), row=lambda label: 0 if label is None else label)
     assert metrics.fidelity(explanation) == [0.7]
-    assert metrics.fidelity([explanation] * 2, 1, held_out=False).tolist() == [0.8, 0.8]
-    assert metrics.stability(explanation, 1) == [0.4]
+    assert metrics.fidelity([explanation] * 2, target=1, held_out=False).tolist() == [0.8, 0.8]
+    assert metrics.stability(explanation, target=1) == [0.4]
     with pytest.raises(TypeError, match="LIME explanations, received int"):
         metrics.stability(3)
 

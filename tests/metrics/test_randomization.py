@@ -74,7 +74,7 @@ def test_shuffling_keeps_the_numbers_and_groups_do_not_change_them():
             np.testing.assert_array_equal(np.sort(new[id(v)].ravel()),
                                           np.sort(keras.ops.convert_to_numpy(v).ravel()))
     fine = metrics.weight_randomization(kx.saliency, model, x)
-    coarse = metrics.weight_randomization(kx.saliency, model, x, steps=2)
+    coarse = metrics.weight_randomization(kx.saliency, model, x, stages=2)
     assert coarse.stages == ("top", "norm")
     np.testing.assert_allclose(coarse.correlation[-1], fine.correlation[-1], atol=1e-6)
 
@@ -135,8 +135,8 @@ def test_grad_cam_passes_and_guided_backprop_fails_on_a_real_network(weights):
 
     model = _imagenet.efficientnet_lite0()
     x = np.stack([_imagenet.load_image(i) for i in (data.chelsea(), data.coffee())])
-    cam = metrics.weight_randomization(kx.grad_cam, model, x, steps=6, weights=weights)
-    guided = metrics.weight_randomization(kx.guided_backprop, model, x, steps=6, weights=weights)
+    cam = metrics.weight_randomization(kx.grad_cam, model, x, stages=6, weights=weights)
+    guided = metrics.weight_randomization(kx.guided_backprop, model, x, stages=6, weights=weights)
     assert cam.passed, cam.to_markdown()
     assert not guided.passed, guided.to_markdown()
     assert guided.correlation[0].min() > 0.9  # blind to the class and the upper layers
