@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
-UNREADABLE = "Expected the bytes of a whole JPEG, PNG, GIF or BMP image, received others."
+from keras_explain.exporting.file_headers import UNKNOWN, read_header
+
+UNREADABLE = "Expected the bytes of a whole JPEG, PNG, GIF, BMP or WebP image, received others."
 FITS = ("stretch", "crop")
 
 
@@ -23,6 +25,8 @@ def decoded(image_bytes, height, width, channels, fit, max_pixels):
     too_large = tf.constant(f"Expected an image of at most {max_pixels} pixels, received more.")
 
     def decode(index, data):
+        claimed, data = read_header(data)
+
         def pixels():
             image = tf.io.decode_image(data, channels, expand_animations=False)
             if fit == "crop":
@@ -30,8 +34,9 @@ def decoded(image_bytes, height, width, channels, fit, max_pixels):
             image = tf.image.resize(image, (height, width), antialias=True)
             return tf.ensure_shape(tf.clip_by_value(image, 0.0, 255.0), blank.shape), ""
 
-        fine = _pixels_by_header(data) <= max_pixels
-        return index, *tf.cond(fine, pixels, lambda: (blank, too_large))
+        return index, *tf.case(
+            [(claimed == UNKNOWN, lambda: (blank, UNREADABLE)),
+             (claimed > max_pixels, lambda: (blank, too_large))], default=pixels)
 
     count = tf.size(image_bytes)
     rows = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
@@ -43,29 +48,6 @@ def decoded(image_bytes, height, width, channels, fit, max_pixels):
     errors = tf.tensor_scatter_nd_update(unread, index, errors)[:-1]
     images = tf.scatter_nd(index, images, tf.concat([[count + 1], blank.shape], 0))[:-1]
     return tf.ensure_shape(images, (None, *blank.shape)), errors
-
-
-def _pixels_by_header(data):
-    """Width times height as the file claims it; an error where there is no header."""
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 0, 26), tf.uint8), tf.int64)
-
-    def product(first, second, size, little):
-        powers = [256**i for i in (range(size) if little else reversed(range(size)))]
-        numbers = [tf.reduce_sum(head[at : at + size] * powers) for at in (first, second)]
-        return numbers[0] * numbers[1]
-
-    def jpeg():
-        return tf.reduce_prod(tf.image.extract_jpeg_shape(data, tf.int32)[:2] + 0)
-
-    def starts(*magic):
-        return tf.reduce_all(tf.equal(head[: len(magic)], magic))
-
-    return tf.case(
-        [(starts(0xFF, 0xD8), lambda: tf.cast(jpeg(), tf.int64)),
-         (starts(*b"\x89PNG"), lambda: product(16, 20, 4, little=False)),
-         (starts(*b"GIF"), lambda: product(6, 8, 2, little=True))],
-        default=lambda: tf.abs(product(18, 22, 4, little=True)),
-    )
 
 
 def _central(image, height, width):

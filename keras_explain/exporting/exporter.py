@@ -23,9 +23,9 @@ def export(explained, path, *, methods=None, signatures=None, class_names=None, 
       the class or callable that `explained` was built with);
     - `explain_class`: the inputs and `target`, int32 of shape (N,), the class to explain for
       each image, -1 for its top class. Not for callable targets;
-    - `explain_image`, for models of one image: `image_bytes`, encoded JPEG, PNG, GIF or BMP of
-      any size, strings of shape (N,). Gives `predictions`, `heatmap`, `overlay_bytes` (PNG, the
-      heatmap over what the model saw), `error` (per image, "" if there is none; the other
+    - `explain_image`, for models of one image: `image_bytes`, encoded JPEG, PNG, GIF, BMP or
+      WebP of any size, strings of shape (N,). Gives `predictions`, `heatmap`, `overlay_bytes`
+      (PNG, the heatmap over what the model saw), `error` (per image, "" if there is none; the other
       outputs of that image are then zero or empty) and, for classifiers, `top_labels`,
       `top_classes`, `top_scores`, best first;
     - `explain_image_class`: `image_bytes` and `target`.

@@ -132,7 +132,7 @@ def test_a_plain_client_gets_predictions_and_a_picture(served):
 
 
 @pytest.mark.parametrize(("data", "status", "message"), [
-    (body([b"no image"]), 400, "Expected the bytes of a whole JPEG, PNG, GIF or BMP"),
+    (body([b"no image"]), 400, "Expected the bytes of a whole JPEG, PNG, GIF, BMP or WebP"),
     (body([huge_png()]), 400, "at most 1000000 pixels"),
     (body([png(1)], [5]), 400, "Expected a target from -1 (top class) to 4, received 5."),
     (body([png(1)], [2**32 + 1]), 400, "received 4294967297, which is out of its range"),
