@@ -156,9 +156,10 @@ def linear_models(report, train, test, epochs):
     }
     for name, model in sklearn_models.items():
         model.fit(flat, train[1])
-        rows[name] = linear.coefficient_maps(model, shape)
+        rows[name] = linear.coefficient_maps(model, shape=shape)
         report_accuracy(report, name, model.predict_proba, (flat_test, test[1]))
-    report.figure("coefficients", plots.coefficient_maps(rows, NAMES, "What speaks for each digit"))
+    report.figure("coefficients", plots.coefficient_maps(
+        rows, NAMES, title="What speaks for each digit"))
     return models, rows
 
 
@@ -182,7 +183,7 @@ def network(report, train, test, others, rows, epochs, logs):
     figure = plots.coefficient_maps(
         {"mean Jacobian": gradient.mean.astype("float32"),
          "logistic regression": rows["scikit-learn"], "mean images": rows["mean images"]},
-        NAMES, "Dense network, linear model, data",
+        NAMES, title="Dense network, linear model, data",
     )
     report.figure("mean_jacobian", figure)
     agreement = linear.agreement(model, gradient, test[0])
@@ -197,7 +198,7 @@ def errors(report, model, name, train, test):
     """Confusion, report, gallery of mistakes with the reason."""
     found = {part: error_analysis.analyze_errors(model, *data, class_names=NAMES)
              for part, data in (("train", train), ("test", test))}
-    report.figure(f"confusion_{name}", plots.confusion_matrix(found, name))
+    report.figure(f"confusion_{name}", plots.confusion_matrix(found, title=name))
     analysis = found["test"]
     report.say(analysis.report())
     for pair in analysis.most_confused(5):
@@ -206,10 +207,12 @@ def errors(report, model, name, train, test):
     rows = analysis.misclassified[:8]
     if len(rows):
         images = test[0][rows]
-        why = error_analysis.explain_errors(model, images, analysis.labels[rows],
-                                            analysis.predicted[rows], kx.gradient_x_input)
+        why = error_analysis.explain_errors(model, images, analysis.y[rows],
+                                            analysis.predicted[rows],
+                                            builder=kx.gradient_x_input)
         report.figure(f"mistakes_{name}", plots.error_gallery(
-            images, analysis, why, rows, "The surest mistakes, and what speaks for them"))
+            images, analysis, why, rows=rows,
+            title="The surest mistakes, and what speaks for them"))
 
 
 def main():

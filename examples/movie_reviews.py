@@ -135,7 +135,7 @@ def expressions(report, train, test, epochs):
     analysis = error_analysis.analyze_errors(model, ids, test[1], class_names=NAMES)
     report.say(f"Convolution: test accuracy {analysis.accuracy:.1%}\n")
     sure = np.abs(analysis.probabilities[:, 1] - 0.5)
-    right = np.flatnonzero((analysis.labels == analysis.predicted) & (sure > 0.3) & (sure < 0.49))
+    right = np.flatnonzero((analysis.y == analysis.predicted) & (sure > 0.3) & (sure < 0.49))
     rows = np.concatenate([right[test[1][right] == 1][:3], right[test[1][right] == 0][:3],
                            analysis.misclassified[:2]])
     texts = [test[0][i] for i in rows]
@@ -171,7 +171,8 @@ def words(report, train, test, epochs):
     show_words(report, "Mean gradient of the network", gradient)
     maps = linear.coefficient_maps(plain)[0].astype("float64")
     show_words(report, "Coefficients of the logistic regression", MeanGradient(
-        maps, np.zeros_like(maps), plain.intercept_[0], len(bags), names=list(map(str, names))))
+        maps, np.zeros_like(maps), plain.intercept_[0], len(bags),
+        feature_names=list(map(str, names))))
     report.figure("words", plots.ranking(gradient, 20, title="Words for and against the film"))
     agreement = linear.agreement(model, gradient, bags_test)
     own = gradient.scores(bags_test)[:, 0] > 0

@@ -11,12 +11,12 @@ class Progress:
     """A bar with the time that is left.
 
     Args:
-        total: how many there are to do.
+        total: how many there are to do; None where it is not known.
         what: the words before the bar.
         verbose: "auto" shows the bar where stderr is a terminal; 0 never, 1 always.
     """
 
-    def __init__(self, total: int, what: str, verbose: Verbose) -> None:
+    def __init__(self, total: int | None, what: str, verbose: Verbose) -> None:
         shown = sys.stderr.isatty() if verbose == "auto" else bool(verbose)
         self._stream = sys.stderr if shown else None
         self._total, self._what, self._start = total, what, time.monotonic()
@@ -26,6 +26,10 @@ class Progress:
         """Show that `count` more are done."""
         self._done += count
         if self._stream is None:
+            return
+        if self._total is None:
+            self._stream.write(f"\r{self._what}: {self._done} ")
+            self._stream.flush()
             return
         left = (time.monotonic() - self._start) / self._done * (self._total - self._done)
         bar = ("#" * (20 * self._done // self._total)).ljust(20, ".")

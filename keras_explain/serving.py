@@ -5,8 +5,11 @@ imports TensorFlow only when the first batch arrives, and Keras never.
 """
 
 import json
+import os
 import pathlib
 import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +54,10 @@ class SavedExplainer:
         'Expected the bytes of a '
     """
 
-    def __init__(self, path, signature=None, outputs=None, batch_size=32):
+    def __init__(
+        self, path: str | os.PathLike, signature: str | None = None, *,
+        outputs: Sequence[str] | None = None, batch_size: int = 32,
+    ) -> None:
         self.path = pathlib.Path(path).absolute()  # workers start in other folders
         self.batch_size = check_positive("batch_size", batch_size)
         file = self.path / "explanation.json"
@@ -79,7 +85,7 @@ class SavedExplainer:
     def __setstate__(self, state):
         self.__dict__.update(state, _lock=threading.Lock())
 
-    def load(self):
+    def load(self) -> "SavedExplainer":
         """Load the model now, instead of at the first batch; returns self."""
         with self._lock:
             if self._function is None:
@@ -90,7 +96,8 @@ class SavedExplainer:
                 self._function.keeps_alive = model
         return self
 
-    def __call__(self, columns):
+    def __call__(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The outputs of all rows and a reason for each row that could not be explained."""
         rows = self._rows(columns)
         self.load()
         checked = [self._checked(row) for row in rows]

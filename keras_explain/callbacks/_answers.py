@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_explain.graph.targets import two_columns
+
 
 class Namer:
     """Names of classes, from `class_names` or their numbers."""
@@ -33,7 +35,7 @@ def read_answers(scores, labels, name, activation=None):
         return {}
     scores = np.asarray(scores, np.float32)
     if scores.shape[1] == 1 and activation == "sigmoid":
-        scores = np.concatenate([1 - scores, scores], axis=1)
+        scores = two_columns(scores)
     if scores.shape[1] == 1:
         return {"predicted": [None] * len(scores), "score": list(scores[:, 0])}
     blank = np.isnan(scores).all(axis=1)

@@ -1,12 +1,17 @@
 """Coefficient maps per epoch in TensorBoard."""
 
+import os
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_explain import plots
 from keras_explain.callbacks._report import ReportCallback
+from keras_explain.checks import check_positive
 from keras_explain.data.examples import first_examples
 from keras_explain.linear._input_gradient import InputGradient
 from keras_explain.linear.mean_gradient import average
+from keras_explain.signatures import Data
 
 
 class CoefficientCallback(ReportCallback):
@@ -22,8 +27,8 @@ class CoefficientCallback(ReportCallback):
         log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
         every_n_epochs: log after each n-th epoch.
         max_images: how many images are averaged over.
-        shape: `(H, W)` of one input, where the model's own is flat.
         class_names: one for each class.
+        shape: `(H, W)` of one input, where the model's own is flat.
         name: prefix of the tags.
 
     Raises:
@@ -34,20 +39,24 @@ class CoefficientCallback(ReportCallback):
         >>> # model.fit(x, y, callbacks=[callback])
     """
 
-    def __init__(self, data, *, log_dir="logs", every_n_epochs=1, max_images=64, shape=None,
-                 class_names=None, name="coefficients"):
+    def __init__(
+        self, data: Data, *, log_dir: str | os.PathLike = "logs", every_n_epochs: int = 1,
+        max_images: int = 64, class_names: Sequence[str] | None = None,
+        shape: Sequence[int] | None = None, name: str = "coefficients",
+    ) -> None:
         super().__init__(log_dir, every_n_epochs, name)
+        max_images = check_positive("max_images", max_images)
         self.inputs, _ = first_examples(data, None, max_images)
         self.shape, self.class_names = shape, class_names
         self._gradient = None
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Compile the gradient once, and check that it can be drawn."""
         if self._gradient is None or self._gradient.question.model is not self.model:
             self._gradient = InputGradient(self.model)
         self._draw()
 
-    def report(self, step):
+    def report(self, step: int) -> None:
         """Log the maps, and how much the slopes differ between examples (0 if linear)."""
         gradient, figure = self._draw()
         self.figure("maps", figure, step)

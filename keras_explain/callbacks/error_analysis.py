@@ -1,12 +1,22 @@
 """Confusion matrix, mistakes and their reasons per epoch in TensorBoard."""
 
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from keras import tree
 
 from keras_explain import plots
 from keras_explain.callbacks._report import ReportCallback
+from keras_explain.checks import check_positive
 from keras_explain.data.examples import first_rows
-from keras_explain.error_analysis import analyze_errors, class_heatmaps, request_model
+from keras_explain.error_analysis.analysis import (
+    analyze_errors,
+    class_heatmaps,
+    request_model,
+)
+from keras_explain.signatures import Array, Data
 
 
 class ErrorAnalysisCallback(ReportCallback):
@@ -24,7 +34,7 @@ class ErrorAnalysisCallback(ReportCallback):
         log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
         every_n_epochs: log after each n-th epoch.
         max_images: how many mistakes are shown.
-        max_examples: how many examples are looked through.
+        candidates: how many examples are looked through.
         class_names: one for each class.
         unpreprocess: function from a batch of model inputs to pictures.
         name: prefix of the tags.
@@ -38,16 +48,16 @@ class ErrorAnalysisCallback(ReportCallback):
         >>> # model.fit(x, y, callbacks=[callback])
     """
 
-    def __init__(self, data, y=None, *, builder=None, log_dir="logs", every_n_epochs=1,
-                 max_images=8, max_examples=2000, class_names=None, unpreprocess=None,
-                 name="errors"):
+    def __init__(
+        self, data: Data, y: Array | None = None, *, builder: Callable[..., Any] | None = None,
+        log_dir: str | os.PathLike = "logs", every_n_epochs: int = 1, max_images: int = 8,
+        candidates: int = 2000, class_names: Sequence[str] | None = None,
+        unpreprocess: Callable[..., Any] | None = None, name: str = "errors",
+    ) -> None:
         super().__init__(log_dir, every_n_epochs, name)
-        if max_images < 1 or max_examples < 1:
-            raise ValueError(
-                "Expected `max_images` and `max_examples` of at least 1, received"
-                f" {max_images} and {max_examples}."
-            )
-        self.inputs, self.labels = first_rows(data, y, max_examples)
+        max_images = check_positive("max_images", max_images)
+        candidates = check_positive("candidates", candidates)
+        self.inputs, self.labels = first_rows(data, y, candidates)
         if self.labels is None or isinstance(self.labels, (dict, list, tuple)):
             raise ValueError(
                 "Expected labels of one output with the data, received"
@@ -57,7 +67,7 @@ class ErrorAnalysisCallback(ReportCallback):
         self.class_names, self.unpreprocess = class_names, unpreprocess
         self._explained = None
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Build the explained model, and check labels and heatmaps on one example."""
         self._explained = request_model(self.model, self.builder)
         self._analyse()
@@ -68,7 +78,7 @@ class ErrorAnalysisCallback(ReportCallback):
                 " This callback draws pictures only."
             )
 
-    def report(self, step):
+    def report(self, step: int) -> None:
         """Log matrix, report, gallery and scalars."""
         analysis = self._analyse()
         self.figure("confusion", plots.confusion_matrix({f"epoch {step + 1}": analysis}), step)
@@ -79,13 +89,14 @@ class ErrorAnalysisCallback(ReportCallback):
         self.scalar("worst pair", worst[0].rate if worst else 0.0, step)
         rows = analysis.misclassified[: self.max_images]
         if len(rows):
-            why = self._why(rows, analysis.labels[rows], analysis.predicted[rows])
-            figure = plots.error_gallery(self._pictures(rows), analysis, why, rows,
-                                         f"epoch {step + 1}")
+            why = self._why(rows, analysis.y[rows], analysis.predicted[rows])
+            figure = plots.error_gallery(self._pictures(rows), analysis, why, rows=rows,
+                                         title=f"epoch {step + 1}")
             self.figure("gallery", figure, step)
 
     def _analyse(self):
-        return analyze_errors(self.model, self.inputs, self.labels, class_names=self.class_names)
+        return analyze_errors(self.model, self.inputs, self.labels, class_names=self.class_names,
+                              verbose=0)
 
     def _why(self, rows, labels, predicted):
         chosen = tree.map_structure(lambda x: x[rows], self.inputs)

@@ -4,25 +4,28 @@ import os
 import re
 import time
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from keras_explain.callbacks._answers import Namer, read_answers, sentence
+from keras_explain.callbacks._logging import LoggingCallback
 from keras_explain.callbacks._pictures import ImagesTab
 from keras_explain.callbacks._sources import make_source
 from keras_explain.callbacks._worst import WorstExamples, take
-from keras_explain.checks import check_positive
-from keras_explain.data.examples import class_indices, first_rows
+from keras_explain.checks import check_choice, check_positive
+from keras_explain.data.batches import class_indices
+from keras_explain.data.examples import first_rows
 from keras_explain.explainers._explained_model import BlankHeatmapWarning, ExplainedModel
-from keras_explain.tensorboard.naming import FOLDER
+from keras_explain.signatures import Array, Data
 from keras_explain.tensorboard.records import MOST_EXAMPLES, SeriesWriter
-from keras_explain.tensorboard.writer import EventWriter, safe_tag
 
 PICKS = ("first", "worst")
 
 
-class ExplanationCallback(keras.callbacks.Callback):
+class ExplanationCallback(LoggingCallback):
     """Log what the model looks at, epoch by epoch.
 
     A shortcut (a watermark, a ruler, a corner) shows in the maps long before it shows in a
@@ -70,34 +73,38 @@ class ExplanationCallback(keras.callbacks.Callback):
         >>> # model.fit(x, y, callbacks=[callback])
     """
 
-    def __init__(self, builder, data, y=None, *, log_dir="logs", every_n_epochs=1,
-                 every_n_batches=None, max_images=8, class_names=None, unpreprocess=None,
-                 name=None, pick="first", candidates=1000, metrics=None):
-        super().__init__()
+    def __init__(
+        self, builder: Any, data: Data, y: Array | None = None, *,
+        log_dir: str | os.PathLike = "logs", every_n_epochs: int = 1,
+        every_n_batches: int | None = None, max_images: int = 8,
+        class_names: Sequence[str] | None = None,
+        unpreprocess: Callable[..., Any] | None = None, name: str | None = None,
+        pick: Literal["first", "worst"] = "first", candidates: int = 1000,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
         if not (callable(builder) or hasattr(builder, "explain")):
             raise TypeError(
                 "Expected `builder` to be a function such as keras_explain.grad_cam, an"
                 f" explained model or a LIME explainer, received {type(builder).__name__}."
             )
-        for count, value in (("every_n_epochs", every_n_epochs), ("max_images", max_images),
-                             ("candidates", candidates), ("every_n_batches", every_n_batches or 1)):
-            check_positive(count, value)
+        super().__init__(log_dir, every_n_epochs, name or _method_name(builder))
+        max_images = check_positive("max_images", max_images)
+        candidates = check_positive("candidates", candidates)
+        if every_n_batches is not None:
+            every_n_batches = check_positive("every_n_batches", every_n_batches)
         if max_images > MOST_EXAMPLES:
             raise ValueError(
                 f"Expected `max_images` of at most {MOST_EXAMPLES}, received {max_images}."
                 " Nobody looks at more; use several callbacks with other `name`s."
             )
-        if pick not in PICKS:
-            raise ValueError(f"Expected `pick` to be one of {PICKS}, received {pick!r}.")
-        self.builder, self.log_dir = builder, os.fspath(log_dir)
-        self.every_n_epochs, self.every_n_batches = every_n_epochs, every_n_batches
+        check_choice("pick", pick, PICKS)
+        self.builder, self.every_n_batches = builder, every_n_batches
         self.max_images, self.unpreprocess, self.pick = max_images, unpreprocess, pick
         self.class_name, self.metrics = Namer(class_names), dict(metrics or {})
-        self.name = name or _method_name(builder)
         count = max_images if pick == "first" else max(candidates, max_images)
         self._inputs, self._targets = first_rows(data, y, count)
-        self._source = self._worst = self._writer = None
-        self._warned, self._warned_of = False, set()
+        self._source = self._worst = None
+        self._warned_of = set()
         self._batches = self._step = 0
         self._epoch_began = None
 
@@ -106,7 +113,7 @@ class ExplanationCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Build and explain once: what is wrong shows now."""
         self._warned, self._series = False, None
-        self._writes = _is_chief(self.model)
+        self._writes = self._is_chief()
         if not self._writes:
             return
         if self._source is None or self._source.model is not self.model:
@@ -116,8 +123,7 @@ class ExplanationCallback(keras.callbacks.Callback):
         self._batches = _batches_seen(self.model)
         self._start = self._explain()
         self._shown = self._source.shown(self._start.inputs)
-        folder = safe_tag(self.name).replace("/", "_").strip(" .") or "series"
-        self._writer = EventWriter(os.path.join(self.log_dir, FOLDER, folder))
+        self._open_log()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Log the model as it was before the first epoch."""
@@ -158,7 +164,7 @@ class ExplanationCallback(keras.callbacks.Callback):
             rows = self._worst.rows()
             inputs, labels = take(inputs, rows), labels[rows]
         if labels is not None and not isinstance(labels, (dict, list, tuple)):
-            labels = class_indices(np.asarray(labels))
+            labels = class_indices(labels)
         else:
             labels = None  # several outputs: which is explained is not known here
         with warnings.catch_warnings(record=True) as caught:
@@ -178,18 +184,6 @@ class ExplanationCallback(keras.callbacks.Callback):
                 self._warned_of.add(what)
                 warnings.warn_explicit(warning.message, warning.category, warning.filename,
                                        warning.lineno)
-
-    def _survive(self, action, *args):
-        try:
-            action(*args)
-        except Exception as error:
-            if not self._warned:
-                self._warned = True
-                warnings.warn(
-                    f"{type(self).__name__} could not log its explanations and goes on without:"
-                    f" {type(error).__name__}: {error}",
-                    stacklevel=3,
-                )
 
     # Logging ----------------------------------------------------------------------------------
 
@@ -260,12 +254,6 @@ def _batches_seen(model):
     """Of this training and those before: a resumed one goes on counting."""
     optimizer = getattr(model, "optimizer", None)
     return 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
-
-
-def _is_chief(model):
-    """Under distributed training one worker writes."""
-    extended = getattr(getattr(model, "distribute_strategy", None), "extended", None)
-    return getattr(extended, "should_save_summary", True)
 
 
 def _name_of(name, label):

@@ -4,16 +4,20 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_explain.checks import check_positive
+from keras_explain.progress import Progress
 
-def batches(data, labels=None, batch_size=128):
+
+def batches(data, y=None, batch_size=128, verbose=0, what="examples"):
     """Go through data once.
 
     Args:
         data: an array, a list of strings, a dict or list of arrays, a tuple `(x, y)`, or what
             gives batches as `model.fit` takes them: `tf.data.Dataset`, `keras.utils.PyDataset`,
             a torch `DataLoader`, a generator. Batches come as they are.
-        labels: labels of arrays; None takes those that come with the data.
+        y: labels of arrays; None takes those that come with the data.
         batch_size: rows of a batch, where `data` is arrays.
+        verbose, what: see `Progress`.
 
     Yields:
         Pairs of inputs and labels; labels are None where the data has none.
@@ -28,22 +32,48 @@ def batches(data, labels=None, batch_size=128):
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], str):
         data = np.array(data, dtype=object)
     if gives_batches(data):
-        yield from map(_pair, each_batch(data))
+        progress = Progress(None, what, verbose)
+        for pair in map(_pair, each_batch(data)):
+            yield pair
+            progress.advance(len(tree.flatten(pair[0])[0]))
+        progress.close()
         return
-    if isinstance(data, tuple) and len(data) in (2, 3) and labels is None:
-        data, labels = data[:2]
+    if isinstance(data, tuple) and len(data) in (2, 3) and y is None:
+        data, y = data[:2]
     inputs = tree.map_structure(to_numpy, data)
-    labels = None if labels is None else to_numpy(labels)
-    sizes = {len(x) for x in tree.flatten(inputs)} | (set() if labels is None else {len(labels)})
+    y = None if y is None else to_numpy(y)
+    sizes = {len(x) for x in tree.flatten(inputs)} | (set() if y is None else {len(y)})
     if len(sizes) != 1 or sizes == {0}:
         raise ValueError(
             f"Expected data with as many rows in each array, received lengths {sorted(sizes)}."
             " Pass inputs and labels of the same examples."
         )
-    for start in range(0, sizes.pop(), batch_size):
+    count, batch_size = sizes.pop(), check_positive("batch_size", batch_size)
+    progress = Progress(count, what, verbose)
+    for start in range(0, count, batch_size):
         rows = slice(start, start + batch_size)
         yield (tree.map_structure(lambda x, rows=rows: x[rows], inputs),
-               None if labels is None else labels[rows])
+               None if y is None else y[rows])
+        progress.advance(min(batch_size, count - start))
+    progress.close()
+
+
+def labeled_batches(data, y=None, batch_size=128, verbose=0, what="examples"):
+    """`batches` with the class of each example, as an integer.
+
+    Raises:
+        ValueError: no labels, or some that are no classes.
+    """
+    for x, given in batches(data, y, batch_size, verbose, what):
+        if given is None:
+            raise ValueError("Expected labels with the data, received none. Pass `y`.")
+        classes = class_indices(given)
+        if classes.dtype.kind not in "iu":
+            raise ValueError(
+                "Expected `y` to be class indices or one-hot rows, received"
+                f" {classes[0]!r}. Number the classes from 0."
+            )
+        yield x, classes
 
 
 def to_numpy(x):
@@ -57,12 +87,17 @@ def to_numpy(x):
     return keras.ops.convert_to_numpy(x)
 
 
-def class_indices(labels):
-    """Class per example from indices (N,) or (N, 1), or one-hot rows."""
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return labels.argmax(axis=1)
-    return labels.reshape(-1).astype("int64")
+def class_indices(y):
+    """Class per example from indices (N,) or (N, 1), or one-hot rows.
+
+    Names and numbers that are no whole ones come back as they are.
+    """
+    y = to_numpy(y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        return y.argmax(axis=1)
+    y = y.reshape(len(y), -1)[:, 0] if y.size else y.reshape(-1)
+    whole = y.dtype.kind in "biuf" and np.array_equal(y, np.floor(y))
+    return y.astype("int64") if whole else y
 
 
 def gives_batches(data):

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 from keras import tree
 
-from keras_explain.data.batches import each_batch, gives_batches, to_numpy
+from keras_explain.data.batches import class_indices, each_batch, gives_batches, to_numpy
 
 
-def first_examples(data, labels=None, count=8):
+def first_examples(data, y=None, count=8):
     """The first `count` examples as NumPy arrays.
 
     Args:
@@ -18,7 +18,7 @@ def first_examples(data, labels=None, count=8):
             gives batches as `model.fit` takes them: `tf.data.Dataset`, `keras.utils.PyDataset`,
             a torch `DataLoader`. A shuffled `tf.data.Dataset` that is also trained on moves on
             by one epoch's order: pass validation data.
-        labels: class indices or one-hot rows; None takes those that come with the data.
+        y: class indices or one-hot rows; None takes those that come with the data.
 
     Returns:
         The inputs, and labels or None.
@@ -26,22 +26,22 @@ def first_examples(data, labels=None, count=8):
     Raises:
         ValueError: there are no examples, or not one label for each.
     """
-    inputs, targets = first_rows(data, labels, count)
+    inputs, targets = first_rows(data, y, count)
     if targets is None or tree.is_nested(targets):  # several outputs: which is not known here
         return inputs, None
     return inputs, class_indices(targets)
 
 
-def first_rows(data, labels=None, count=8):
+def first_rows(data, y=None, count=8):
     """As `first_examples`, with the labels as the model trains on them."""
     if gives_batches(data):
         with _same_random_numbers():
             inputs, found = _first_batches(data, count)
-    elif isinstance(data, tuple) and len(data) in (2, 3) and labels is None:
+    elif isinstance(data, tuple) and len(data) in (2, 3) and y is None:
         inputs, found = data[0], data[1]
     else:
         inputs, found = data, None
-    labels = found if labels is None else labels
+    labels = found if y is None else y
     inputs = tree.map_structure(lambda x: to_numpy(x)[:count], _texts_as_array(inputs))
     sizes = {len(x) for x in tree.flatten(inputs)}
     if sizes in ({0}, set()) or len(sizes) > 1:
@@ -106,10 +106,3 @@ def _texts_as_array(inputs):
     """A list of texts is one input, not one for each text."""
     texts = isinstance(inputs, (list, tuple)) and inputs and isinstance(inputs[0], str)
     return np.asarray(inputs, object) if texts else inputs
-
-
-def class_indices(labels):
-    """Class per example from indices (N,) or (N, 1), or one-hot rows; None for other targets."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return labels.argmax(axis=1)
-    return labels.reshape(len(labels), -1)[:, 0] if labels.size else labels

@@ -5,10 +5,7 @@ from keras_explain.error_analysis.analysis import (
     ErrorAnalysis,
     ErrorHeatmaps,
     analyze_errors,
-    class_heatmaps,
     explain_errors,
-    request_model,
 )
 
-__all__ = ["ConfusedPair", "ErrorAnalysis", "ErrorHeatmaps", "analyze_errors", "class_heatmaps",
-           "explain_errors", "request_model"]
+__all__ = ["ConfusedPair", "ErrorAnalysis", "ErrorHeatmaps", "analyze_errors", "explain_errors"]

@@ -2,16 +2,20 @@
 
 import dataclasses
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
 
-from keras_explain.data.batches import batches, class_indices, to_numpy
+from keras_explain.data.batches import class_indices, labeled_batches, to_numpy
 from keras_explain.data.predicting import predict
 from keras_explain.explainers._explained_model import BlankHeatmapWarning
 from keras_explain.explainers.saliency import saliency
 from keras_explain.graph import targets
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Data, Inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,7 @@ class ConfusedPair:
     rate: float
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Confusions in both directions."""
         return self.first_as_second + self.second_as_first
 
@@ -38,46 +42,46 @@ class ErrorAnalysis:
     """A classifier's answers beside the truth.
 
     Attributes:
-        labels: true classes `(N,)`.
+        y: true classes `(N,)`.
         predicted: the best class `(N,)`.
         probabilities: `(N, classes)`.
         class_names: one for each class.
     """
 
-    labels: np.ndarray
+    y: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray
-    class_names: list
+    class_names: list[str]
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Share of right answers."""
-        return float((self.labels == self.predicted).mean())
+        return float((self.y == self.predicted).mean())
 
     @property
-    def confusion(self):
+    def confusion(self) -> np.ndarray:
         """Counts `(classes, classes)`: true classes in rows, predicted in columns."""
         from sklearn.metrics import confusion_matrix
 
-        return confusion_matrix(self.labels, self.predicted, labels=range(len(self.class_names)))
+        return confusion_matrix(self.y, self.predicted, labels=range(len(self.class_names)))
 
     @property
-    def misclassified(self):
+    def misclassified(self) -> np.ndarray:
         """Indices of the wrong answers, the surest first."""
-        wrong = np.flatnonzero(self.labels != self.predicted)
+        wrong = np.flatnonzero(self.y != self.predicted)
         sure = self.probabilities[wrong, self.predicted[wrong]]
         return wrong[np.argsort(-sure, kind="stable")]
 
-    def report(self, digits=3):
+    def report(self, digits: int = 3) -> str:
         """Precision, recall and F1 of each class, as scikit-learn's table."""
         from sklearn.metrics import classification_report
 
         return classification_report(
-            self.labels, self.predicted, labels=range(len(self.class_names)),
+            self.y, self.predicted, labels=range(len(self.class_names)),
             target_names=self.class_names, digits=digits, zero_division=0,
         )
 
-    def most_confused(self, k=5):
+    def most_confused(self, k: int = 5) -> list[ConfusedPair]:
         """The `k` pairs of classes that are most often taken for each other, worst first."""
         matrix = self.confusion
         sizes = matrix.sum(axis=1)
@@ -90,7 +94,11 @@ class ErrorAnalysis:
         return sorted(pairs, key=lambda pair: -pair.count)[:k]
 
 
-def analyze_errors(model, data, y=None, *, class_names=None, output=None, batch_size=128):
+def analyze_errors(
+    model: keras.Model | Callable[..., Any], data: Data, y: Array | None = None, *,
+    output: str | int | None = None, class_names: Sequence[str] | None = None,
+    batch_size: int = 128, verbose: Verbose = "auto",
+) -> ErrorAnalysis:
     """Let a classifier answer, and compare with the truth.
 
     Args:
@@ -99,9 +107,10 @@ def analyze_errors(model, data, y=None, *, class_names=None, output=None, batch_
             a softmax; a single unit has two classes.
         data: arrays with `y`, or anything that gives batches of both.
         y: true classes, indices or one-hot rows.
-        class_names: one for each class.
         output: name or index of the output, for models with several.
+        class_names: one for each class.
         batch_size: rows of a batch, where `data` is arrays.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         An `ErrorAnalysis`.
@@ -124,21 +133,19 @@ def analyze_errors(model, data, y=None, *, class_names=None, output=None, batch_
         )
     predict = model.predict_on_batch if isinstance(model, keras.Model) else model
     truth, scores = [], []
-    for x, classes in batches(data, y, batch_size):
-        if classes is None:
-            raise ValueError("Expected labels with the data, received none.")
-        truth.append(class_indices(classes))
+    for x, classes in labeled_batches(data, y, batch_size, verbose):
+        truth.append(classes)
         scores.append(_chosen(predict(x), output, model))
     truth, probabilities = np.concatenate(truth), _probabilities(np.concatenate(scores))
     classes = probabilities.shape[1]
     if truth.min() < 0 or truth.max() >= classes:
         raise ValueError(
-            f"Expected labels from 0 to {classes - 1}, because the model has {classes} classes,"
-            f" received labels from {truth.min()} to {truth.max()}."
+            f"Expected `y` from 0 to {classes - 1}, because the model has {classes} classes,"
+            f" received classes from {truth.min()} to {truth.max()}."
         )
     names = [str(i) for i in range(classes)] if class_names is None else list(map(str, class_names))
     if len(names) != classes:
-        raise ValueError(f"Expected {classes} class names, received {len(names)}.")
+        raise ValueError(f"Expected {classes} `class_names`, received {len(names)}.")
     return ErrorAnalysis(truth, probabilities.argmax(axis=1), probabilities, names)
 
 
@@ -154,12 +161,15 @@ class ErrorHeatmaps:
     predicted: np.ndarray
 
     @property
-    def difference(self):
+    def difference(self) -> np.ndarray:
         """What speaks for the mistake (positive) and against it."""
         return self.predicted - self.true
 
 
-def explain_errors(model, x, y, predicted, builder=None, *, batch_size=32):
+def explain_errors(
+    model: keras.Model, x: Inputs, y: Array, predicted: Array, *,
+    builder: Callable[..., Any] | None = None, batch_size: int = 32, verbose: Verbose = "auto",
+) -> ErrorHeatmaps:
     """Explain both classes of misclassified images: the true one and the predicted one.
 
     Args:
@@ -170,6 +180,7 @@ def explain_errors(model, x, y, predicted, builder=None, *, batch_size=32):
         builder: a function from a model and `target=` to an explained model, such as
             `keras_explain.grad_cam`; None is signed saliency.
         batch_size: images explained at a time.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         `ErrorHeatmaps`.
@@ -183,7 +194,7 @@ def explain_errors(model, x, y, predicted, builder=None, *, batch_size=32):
         >>> explain_errors(model, np.ones((2, 4, 4, 1)), [0, 1], [2, 2]).difference.shape
         (2, 4, 4)
     """
-    return class_heatmaps(request_model(model, builder), x, y, predicted, batch_size)
+    return class_heatmaps(request_model(model, builder), x, y, predicted, batch_size, verbose)
 
 
 def request_model(model, builder=None):
@@ -192,23 +203,27 @@ def request_model(model, builder=None):
         model, target="input")
 
 
-def class_heatmaps(explained, images, labels, predicted, batch_size=32):
+def class_heatmaps(explained, x, y, predicted, batch_size=32, verbose=0):
     """`explain_errors` with an explained model that is built already."""
-    images = tree.map_structure(to_numpy, images)
-    count = len(tree.flatten(images)[0])
+    x = tree.map_structure(to_numpy, x)
+    count = len(tree.flatten(x)[0])
     maps = []
-    for classes in (labels, predicted):
-        classes = np.asarray(classes, "int32").reshape(-1)
-        if len(classes) != count:
-            raise ValueError(f"Expected {count} classes, one per image, received {len(classes)}.")
-        maps.append(_heatmaps(explained, images, classes, batch_size))
+    for name, classes in (("y", y), ("predicted", predicted)):
+        classes = class_indices(classes)
+        if len(classes) != count or classes.dtype.kind not in "iu":
+            raise ValueError(
+                f"Expected `{name}` to be {count} classes, one per image, received"
+                f" {len(classes)} of dtype {classes.dtype}."
+            )
+        maps.append(_heatmaps(explained, x, classes.astype("int32"), batch_size, verbose))
     return ErrorHeatmaps(*maps)
 
 
-def _heatmaps(explained, images, classes, batch_size):
+def _heatmaps(explained, x, classes, batch_size, verbose):
     with warnings.catch_warnings():  # a class without evidence is an answer here
         warnings.simplefilter("ignore", BlankHeatmapWarning)
-        return predict(explained, targets.add_target(images, classes), batch_size)["heatmap"]
+        return predict(explained, targets.add_target(x, classes), batch_size, verbose,
+                       "heatmaps")["heatmap"]
 
 
 def _chosen(scores, output, model):
@@ -238,7 +253,7 @@ def _probabilities(scores):
     logits = scores.min() < 0 or scores.max() > 1
     if scores.shape[1] == 1:
         second = 1 / (1 + np.exp(-scores)) if logits else scores
-        return np.concatenate([1 - second, second], axis=1)
+        return targets.two_columns(second)
     if not logits:
         return scores
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -1,15 +1,28 @@
 """`export`: an explained model as a file for another program."""
 
+import os
 import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import keras
 
 from keras_explain import backend
+from keras_explain.checks import check_choice
 from keras_explain.explainers._explained_model import ExplainedModel
 
 FORMATS = ("saved_model", "onnx", "litert", "openvino")
 
 
-def export(explained, path, *, methods=None, signatures=None, class_names=None, preprocess=None,
-           image_options=None, format="saved_model", versioned=False, overwrite=False):
+def export(
+    explained: keras.Model, path: str | os.PathLike, *,
+    methods: Mapping[str, keras.Model] | None = None, signatures: Sequence[str] | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
+    preprocess: Callable[..., Any] | None = None,
+    image_options: Mapping[str, Any] | None = None,
+    format: Literal["saved_model", "onnx", "litert", "openvino"] = "saved_model",
+    versioned: bool = False, overwrite: bool = False,
+) -> pathlib.Path:
     """Write a model that answers with predictions and heatmaps where keras_explain is absent.
 
     A served model that says why: the SavedModel loads with TensorFlow alone, in Python as in
@@ -70,8 +83,7 @@ def export(explained, path, *, methods=None, signatures=None, class_names=None, 
     """
     every = {"": explained, **(methods or {})}
     _check(every)
-    if format not in FORMATS:
-        raise ValueError(f"Expected `format` to be one of {FORMATS}, received {format!r}.")
+    check_choice("format", format, FORMATS)
     if backend.converter is None:
         raise RuntimeError(
             "Expected the TensorFlow or JAX backend to export a SavedModel, received PyTorch."

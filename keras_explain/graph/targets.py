@@ -115,6 +115,11 @@ def class_scores(logits, activation, score="logit", axis=-1):
     return scores
 
 
+def two_columns(probabilities):
+    """The probabilities of both classes, (N, 2), from those of a single unit, (N, 1)."""
+    return np.concatenate([1 - probabilities, probabilities], axis=1)
+
+
 def log_odds(logits):
     """log(p / (1 - p)) of each class of a softmax over the last axis, from its logits.
 

@@ -9,6 +9,7 @@ from keras import ops, tree
 from keras_explain import backend
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.program import Program
+from keras_explain.graph.targets import two_columns
 from keras_explain.lime._executor import fast_executor
 
 
@@ -260,7 +261,7 @@ def _columns(scores, binary):
         if binary is None:
             binary = scores.size and scores.min() >= 0 and scores.max() <= 1
         if binary:
-            scores = np.concatenate([1 - scores, scores], axis=1)
+            scores = two_columns(scores)
     return scores
 
 

@@ -1,19 +1,23 @@
 """Reading a model as a linear one: coefficient maps, class means, agreement."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_explain.data.batches import batches, class_indices, to_numpy
+from keras_explain.data.batches import batches, labeled_batches, to_numpy
 from keras_explain.linear._input_gradient import InputGradient
 from keras_explain.linear.mean_gradient import MeanGradient, mean_gradient
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Data
 
 _PROBES = 4  # points at which a model that should be linear is asked for its slope
 _SAME = 1e-4  # of the largest coefficient
 
 
-def coefficient_maps(source, shape=None):
+def coefficient_maps(source: Any, *, shape: Sequence[int] | None = None) -> np.ndarray:
     """The coefficients of a linear classifier, one map per class in the shape of the input.
 
     A linear model is its own explanation: where a map is positive, more of the pixel speaks for
@@ -65,29 +69,29 @@ def coefficient_maps(source, shape=None):
     return maps.reshape(len(maps), *shape)
 
 
-def mean_images(data, y=None, batch_size=1024):
+def mean_images(
+    data: Data, y: Array | None = None, *, batch_size: int = 1024, verbose: Verbose = "auto"
+) -> np.ndarray:
     """The average image of each class: what the coefficients are to be seen beside.
 
     Args:
         data: images, arrays with `y`, or anything that gives batches of both.
         y: true classes, indices or one-hot rows.
         batch_size: rows of a batch, where `data` is an array.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         float32 `(classes, *image shape)`; NaN for a class without images.
 
     Raises:
-        ValueError: there are no labels.
+        ValueError: no labels, or labels that are no classes.
 
     Example:
         >>> mean_images(np.array([[1.0], [3.0], [5.0]]), [0, 0, 1]).tolist()
         [[2.0], [5.0]]
     """
     sums, counts = {}, {}
-    for x, found in batches(data, y, batch_size):
-        if found is None:
-            raise ValueError("Expected labels with the images, received none.")
-        found = class_indices(found)
+    for x, found in labeled_batches(data, y, batch_size, verbose, "images"):
         for label in np.unique(found):
             rows = x[found == label].astype("float64")
             sums[label] = sums.get(label, 0) + rows.sum(axis=0)
@@ -115,23 +119,26 @@ class Agreement:
     threshold: float = 0.0
 
     @property
-    def correlation(self):
+    def correlation(self) -> float:
         """Pearson's correlation of the two scores, over all examples and classes."""
         return float(np.corrcoef(self.linear_scores.ravel(), self.model_scores.ravel())[0, 1])
 
     @property
-    def agrees(self):
+    def agrees(self) -> np.ndarray:
         """For each example whether both decide alike."""
         return self.decisions(self.linear_scores) == self.decisions(self.model_scores)
 
-    def decisions(self, scores):
+    def decisions(self, scores: np.ndarray) -> np.ndarray:
         """The class of each row: the best one, or whether a single score is above `threshold`."""
         if scores.shape[1] > 1:
             return scores.argmax(axis=1)
         return (scores[:, 0] > self.threshold).astype("int64")
 
 
-def agreement(model, gradient, data, *, batch_size=128, input=None, output=None):
+def agreement(
+    model: keras.Model, gradient: MeanGradient, data: Data, *, output: str | int | None = None,
+    input: str | int | None = None, batch_size: int = 128, verbose: Verbose = "auto",
+) -> Agreement:
     """Count how often the linear model made from a mean gradient decides as the model does.
 
     The linear model is `gradient.mean . x + gradient.intercept`; with one score its sign is the
@@ -145,8 +152,9 @@ def agreement(model, gradient, data, *, batch_size=128, input=None, output=None)
         model: the `keras.Model` that `gradient` is from.
         gradient: a `MeanGradient`, of every class or of a single unit.
         data: as for `mean_gradient`; better other data than it was averaged over.
+        output, input: name or index, as given to `mean_gradient`.
         batch_size: rows of a batch, where `data` is arrays.
-        input, output: as given to `mean_gradient`.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         An `Agreement`.
@@ -175,7 +183,7 @@ def agreement(model, gradient, data, *, batch_size=128, input=None, output=None)
             " every class: `mean_gradient(model, data, target=None)`."
         )
     linear, own = [], []
-    for x, _ in batches(data, batch_size=batch_size):
+    for x, _ in batches(data, None, batch_size, verbose):
         out = own_gradient(x, classes[0])
         points = out["point"].reshape(len(out["point"]), -1)
         if points.shape[1] * rows != gradient.mean.size:
@@ -209,7 +217,7 @@ def _of_model(model):
             f"Expected a model with one input of fixed shape, received input shape {shape}."
         )
     points = np.random.default_rng(0).random((_PROBES, *shape[1:]), "float32")
-    gradient = mean_gradient(model, points)
+    gradient = mean_gradient(model, points, verbose=0)
     maps = gradient.mean if np.ndim(gradient.intercept) else gradient.mean[None]
     _check_linear(gradient.standard_error.max(), np.abs(maps).max(), model.name)
     return maps

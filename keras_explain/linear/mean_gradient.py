@@ -1,13 +1,18 @@
 """The average gradient of a model over data: a linear model that stands for it."""
 
 import dataclasses
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 
+from keras_explain.checks import is_integer
 from keras_explain.data.batches import batches
 from keras_explain.graph import targets
 from keras_explain.graph.vectorizer import feature_names as vocabulary_of
 from keras_explain.linear._input_gradient import InputGradient
+from keras_explain.progress import Verbose
+from keras_explain.signatures import Array, Data, Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +36,7 @@ class MeanGradient:
             model's own average score.
         count: number of examples.
         target: the class, or None for all.
-        names: of the features, or None.
+        feature_names: of the features, or None.
         score: "logit", "log_odds" or "probability".
     """
 
@@ -40,16 +45,18 @@ class MeanGradient:
     intercept: np.ndarray
     count: int
     target: int | None = None
-    names: list | None = None
-    score: str = "logit"
+    feature_names: list[str] | None = None
+    score: Score = "logit"
 
-    def scores(self, points):
+    def scores(self, points: Array) -> np.ndarray:
         """Scores of the linear model, `(N, classes)`, at `points` of shape `(N, features...)`."""
         intercept = np.atleast_1d(self.intercept)
         weights = self.mean.reshape(len(intercept), -1)
         return np.reshape(points, (len(points), -1)).astype("float64") @ weights.T + intercept
 
-    def top(self, k=10, target=None):
+    def top(
+        self, k: int = 10, *, target: int | None = None
+    ) -> tuple[list[Feature], list[Feature]]:
         """The features with the largest and the smallest mean, as two lists of `Feature`.
 
         Args:
@@ -66,7 +73,7 @@ class MeanGradient:
             mean, error = mean[target], error[target]
         mean, error = mean.ravel(), error.ravel()
         order = np.argsort(mean, kind="stable")
-        names = self.names or [str(i) for i in range(len(mean))]
+        names = self.feature_names or [str(i) for i in range(len(mean))]
 
         def features(indices):
             return [Feature(names[i], float(mean[i]), float(error[i])) for i in indices]
@@ -74,8 +81,11 @@ class MeanGradient:
         return features(order[::-1][:k]), features(order[:k])
 
 
-def mean_gradient(model, data, target=None, *, feature_names=None, score="logit", batch_size=128,
-                  input=None, output=None):
+def mean_gradient(
+    model: keras.Model, data: Data, *, target: int | None = None,
+    output: str | int | None = None, input: str | int | None = None, score: Score = "logit",
+    feature_names: Sequence[str] | None = None, batch_size: int = 128, verbose: Verbose = "auto",
+) -> MeanGradient:
     """Average the gradient of the score over data: what the model learned, feature by feature.
 
     A coefficient of a linear model says how the score moves with a feature. For any other
@@ -92,10 +102,11 @@ def mean_gradient(model, data, target=None, *, feature_names=None, score="logit"
         data: anything that `model.fit` takes; labels are ignored. Read once, batch by batch:
             memory does not grow with the data.
         target: a class; None is every class, or the only one of a single unit.
-        feature_names: names of the features, in order.
+        output, input: name or index, for models with several.
         score: "logit", "log_odds" or "probability".
+        feature_names: names of the features, in order.
         batch_size: rows of a batch, where `data` is arrays.
-        input, output: name or index, for models with several.
+        verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
     Returns:
         A `MeanGradient`.
@@ -114,16 +125,16 @@ def mean_gradient(model, data, target=None, *, feature_names=None, score="logit"
         ['good']
     """
     gradient = InputGradient(model, score=score, input=input, output=output)
-    return average(gradient, data, target, feature_names, batch_size)
+    return average(gradient, data, target, feature_names, batch_size, verbose)
 
 
-def average(gradient, data, target=None, feature_names=None, batch_size=128):
+def average(gradient, data, target=None, feature_names=None, batch_size=128, verbose=0):
     """`mean_gradient` with an `InputGradient` that is compiled already."""
     question = gradient.question
     target = _checked_target(target, question.classes)
     chosen = gradient.classes() if target is None else [target]
     slopes, points, levels = [_Moments() for _ in chosen], _Moments(), _Moments()
-    for x, _ in batches(data, batch_size=batch_size):
+    for x, _ in batches(data, None, batch_size, verbose):
         for moments, index in zip(slopes, chosen, strict=True):
             out = gradient(x, index)
             moments.add(out["gradient"])
@@ -181,7 +192,7 @@ class _Moments:
 def _checked_target(target, classes):
     if target is None:
         return None
-    if isinstance(target, bool) or not isinstance(target, (int, np.integer)):
+    if not is_integer(target):
         raise TypeError(
             f"Expected `target` to be None (every class) or a class index, received {target!r}."
         )

@@ -1,12 +1,19 @@
 """Maps of coefficients, one per class, beside the images they are about."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_explain import images
 from keras_explain.plots import _grid
+from keras_explain.signatures import Array
 
 
-def coefficient_maps(rows, class_names=None, title=None):
+def coefficient_maps(
+    rows: Mapping[str, Array], class_names: Sequence[str] | None = None, *,
+    title: str | None = None,
+) -> Figure:
     """Show one map per class and model: what speaks for the class, and what against it.
 
     Signed maps are drawn in a diverging color map with zero in its middle, one scale for a row

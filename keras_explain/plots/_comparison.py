@@ -1,6 +1,8 @@
 """One image and what several methods say about it."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -9,6 +11,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from keras_explain import images
+from keras_explain.signatures import Array
 
 # Inches.
 _PICTURE = 2.7  # the longer side of a picture
@@ -24,7 +27,11 @@ _MOST_PREDICTIONS = 5
 _INK, _QUIET, _TRACK, _BAR = "#1f1f1f", "#5f6368", "#e8eaed", "#3b6ea5"
 
 
-def comparison(image, heatmaps, predictions=None, alpha=0.5, unpreprocess=None, title=None):
+def comparison(
+    image: Array, heatmaps: Mapping[str, Array],
+    predictions: Sequence[tuple[str, float]] | None = None, *, alpha: float = 0.5,
+    unpreprocess: Callable[..., Any] | None = None, title: str | None = None,
+) -> Figure:
     """Show one image and what several methods say about it, side by side.
 
     Each heatmap has its own color bar in its own raw unit, since the methods' units differ: an

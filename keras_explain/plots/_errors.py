@@ -1,23 +1,29 @@
 """Figures of what a classifier gets wrong, and galleries of images."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_explain import images
 from keras_explain.plots import _grid
+from keras_explain.signatures import Array
 
 _MOST_NUMBERS = 30  # classes up to which each cell of a confusion matrix has its number
 
 
-def confusion_matrix(analyzes, title=None):
+def confusion_matrix(
+    analyses: Mapping[str, Any], *, title: str | None = None
+) -> Figure:
     """Show confusion matrices side by side, on train and test for instance.
 
     Colors are shares of the true class, with the diagonal left out of the scale's upper end:
     mistakes can be seen where nearly everything is right.
 
     Args:
-        analyzes: a dict of a name to an `ErrorAnalysis`.
+        analyses: a dict of a name to an `ErrorAnalysis`.
         title: the figure's title.
 
     Returns:
@@ -33,15 +39,15 @@ def confusion_matrix(analyzes, title=None):
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '1', '1']
     """
-    if not isinstance(analyzes, dict) or not analyzes:
+    if not isinstance(analyses, dict) or not analyses:
         raise ValueError(
-            f'Expected a dict such as {{"test": analysis}}. Received {type(analyzes).__name__}.'
+            f'Expected a dict such as {{"test": analysis}}. Received {type(analyses).__name__}.'
         )
-    classes = max(len(a.class_names) for a in analyzes.values())
+    classes = max(len(a.class_names) for a in analyses.values())
     side = min(8.0, max(3.4, 1.6 + 0.36 * classes))  # the titles need 3.4
-    figure = _grid.figure(side * len(analyzes) + 0.4, side + (0.6 if title else 0.3), title)
-    grid = figure.subplots(1, len(analyzes), squeeze=False)[0]
-    for axes, (name, analysis) in zip(grid, analyzes.items(), strict=True):
+    figure = _grid.figure(side * len(analyses) + 0.4, side + (0.6 if title else 0.3), title)
+    grid = figure.subplots(1, len(analyses), squeeze=False)[0]
+    for axes, (name, analysis) in zip(grid, analyses.items(), strict=True):
         _draw_confusion(axes, str(name), analysis)
     return figure
 
@@ -61,7 +67,7 @@ def _draw_confusion(axes, name, analysis):
         ticks(range(len(names)), names, fontsize=size, rotation=rotation, parse_math=False)
     axes.set_xlabel("predicted", fontsize=9)
     axes.set_ylabel("true", fontsize=9)
-    right = f"{100 * analysis.accuracy:.2f} % of {len(analysis.labels)} right"
+    right = f"{100 * analysis.accuracy:.2f} % of {len(analysis.y)} right"
     _grid.text(axes, f"{name}: {right}", size=10)
     if len(names) > _MOST_NUMBERS:
         return
@@ -71,7 +77,10 @@ def _draw_confusion(axes, name, analysis):
                   color=color)
 
 
-def gallery(pictures, captions=None, columns=10, title=None, colors=None):
+def gallery(
+    pictures: Array, captions: Sequence[str] | None = None, *, columns: int = 10,
+    title: str | None = None, colors: Sequence[str] | None = None,
+) -> Figure:
     """Show images in a grid with a line or two under each.
 
     Args:
@@ -112,7 +121,10 @@ def gallery(pictures, captions=None, columns=10, title=None, colors=None):
     return figure
 
 
-def error_gallery(pictures, analysis, heatmaps=None, rows=None, title=None, alpha=0.6):
+def error_gallery(
+    pictures: Array, analysis: Any, heatmaps: Any = None, *,
+    rows: Sequence[int] | None = None, alpha: float = 0.6, title: str | None = None,
+) -> Figure:
     """Show misclassified images, what they were taken for, and why.
 
     Each row is one image: with its true class, what the model said and how sure it was; then
@@ -125,8 +137,8 @@ def error_gallery(pictures, analysis, heatmaps=None, rows=None, title=None, alph
         heatmaps: their `ErrorHeatmaps`; None shows the images alone.
         rows: which rows of the data they are; None takes the first of
             `analysis.misclassified`, as many as there are pictures.
-        title: the figure's title.
         alpha: the weight of the heatmaps over the image, from 0 to 1.
+        title: the figure's title.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -147,7 +159,7 @@ def error_gallery(pictures, analysis, heatmaps=None, rows=None, title=None, alph
             f"Expected as many images as misclassified rows. Received {len(pixels)} and"
             f" {len(rows)}."
         )
-    truth, said = analysis.labels[rows], analysis.predicted[rows]
+    truth, said = analysis.y[rows], analysis.predicted[rows]
     names, sure = analysis.class_names, analysis.probabilities[rows, said]
     captions = [f"is {names[t]}\nsays {names[s]}  {p:.0%}".replace("%", " %")
                 for t, s, p in zip(truth, said, sure, strict=True)]

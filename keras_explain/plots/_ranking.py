@@ -1,13 +1,18 @@
 """Figures of features in order, and of how well a linear model stands for a network."""
 
+from typing import Any
+
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_explain.plots import _grid
 
 _MOST_POINTS = 4000
 
 
-def ranking(gradient, k=15, target=None, title=None):
+def ranking(
+    gradient: Any, k: int = 15, *, target: int | None = None, title: str | None = None
+) -> Figure:
     """Show the features with the largest and the smallest mean gradient.
 
     The line at the end of a bar is two standard errors to each side.
@@ -24,12 +29,12 @@ def ranking(gradient, k=15, target=None, title=None):
     Example:
         >>> from keras_explain.linear.mean_gradient import MeanGradient
         >>> gradient = MeanGradient(np.array([2.0, -1.0]), np.array([0.1, 0.1]), np.array(0.0), 9,
-        ...                         names=["good", "bad"])
+        ...                         feature_names=["good", "bad"])
         >>> figure = ranking(gradient, k=1)
         >>> [axes.get_yticklabels()[0].get_text() for axes in figure.axes]
         ['good', 'bad']
     """
-    positive, negative = gradient.top(k, target)
+    positive, negative = gradient.top(k, target=target)
     figure = _grid.figure(8.4, 0.24 * k + 1.1, title)
     sides = figure.subplots(1, 2)
     for axes, features, color, name in zip(
@@ -50,7 +55,7 @@ def ranking(gradient, k=15, target=None, title=None):
     return figure
 
 
-def agreement(agreement, title=None):
+def agreement(agreement: Any, *, title: str | None = None) -> Figure:
     """Show the linear model's scores against the network's: one point for each example.
 
     Examples on which both decide alike are gray, the others red. With several classes a point

@@ -100,10 +100,10 @@ def test_wrong_configurations_are_errors_before_the_first_epoch(digits, linear_m
         ErrorAnalysisCallback(x)
     with pytest.raises(ValueError, match="integer of at least 1, received 0"):
         CoefficientCallback(x, every_n_epochs=0)
-    with pytest.raises(ValueError, match="`max_images` and `max_examples` of at least 1"):
+    with pytest.raises(ValueError, match="`max_images` to be an integer of at least 1, received 0"):
         ErrorAnalysisCallback(x, y, max_images=0)
-    with pytest.raises(ValueError, match="labels from 0 to 1.*received labels from 0 to 5"):
+    with pytest.raises(ValueError, match="`y` from 0 to 1.*received classes from 0 to 5"):
         linear_model().fit(x, y, verbose=0, callbacks=[ErrorAnalysisCallback(x, y * 5)])
-    with pytest.raises(ValueError, match="Expected 2 class names"):
+    with pytest.raises(ValueError, match="Expected 2 `class_names`"):
         linear_model().fit(x, y, verbose=0, callbacks=[
             ErrorAnalysisCallback(x, y, class_names=["a"])])

@@ -39,7 +39,7 @@ def test_batches_names_and_one_hot_labels():
     assert named.confusion.tolist() == by_hand().confusion.tolist()
     assert "b" in named.report() and "accuracy" in named.report()
     one_hot = analyze_errors(lambda r: SCORES[r.astype(int)], np.arange(6.0), np.eye(3)[LABELS])
-    assert one_hot.labels.tolist() == LABELS.tolist()
+    assert one_hot.y.tolist() == LABELS.tolist()
 
 
 def test_a_class_that_never_occurs_keeps_its_place():
@@ -89,10 +89,10 @@ def test_reasons_are_heatmaps_of_both_classes():
     np.testing.assert_allclose(found.true, maps[true], rtol=1e-6)
     np.testing.assert_allclose(found.predicted, maps[said], rtol=1e-6)
     np.testing.assert_allclose(found.difference, maps[said] - maps[true], rtol=1e-5, atol=1e-7)
-    product = explain_errors(model, images, true, said, kx.gradient_x_input)
+    product = explain_errors(model, images, true, said, builder=kx.gradient_x_input)
     np.testing.assert_allclose(product.true, maps[true] * images[..., 0], rtol=1e-5)
     patches = functools.partial(kx.occlusion, patch_size=2)
-    assert explain_errors(model, images, true, said, patches).true.shape == (5, 3, 4)
+    assert explain_errors(model, images, true, said, builder=patches).true.shape == (5, 3, 4)
 
 
 def test_errors():
@@ -100,11 +100,11 @@ def test_errors():
         analyze_errors(LogisticRegression(), SCORES, LABELS)
     with pytest.raises(ValueError, match="Expected labels with the data"):
         analyze_errors(lambda x: x, SCORES)
-    with pytest.raises(ValueError, match="labels from 0 to 2.*received labels from 0 to 3"):
+    with pytest.raises(ValueError, match="`y` from 0 to 2.*received classes from 0 to 3"):
         analyze_errors(lambda x: x, SCORES, [0, 1, 2, 3, 0, 0])
-    with pytest.raises(ValueError, match="Expected 3 class names, received 2"):
+    with pytest.raises(ValueError, match="Expected 3 `class_names`, received 2"):
         by_hand(class_names=["a", "b"])
     with pytest.raises(ValueError, match=r"scores of shape \(N, classes\), received \(6, 2, 2\)"):
         analyze_errors(lambda x: np.zeros((6, 2, 2)), SCORES, LABELS)
-    with pytest.raises(ValueError, match="Expected 1 classes, one per image, received 2"):
+    with pytest.raises(ValueError, match="Expected `y` to be 1 classes, one per image, received 2"):
         explain_errors(linear_digits(), np.zeros((1, 3, 4, 1), "float32"), [0, 1], [1, 1])

@@ -34,8 +34,9 @@ def test_a_keras_model_has_one_map_per_class(activation):
     np.testing.assert_array_equal(coefficient_maps(model), kernel(model).T.reshape(3, 3, 4))
     flat = dense((12,), activation)
     np.testing.assert_array_equal(coefficient_maps(flat), kernel(flat).T)
-    np.testing.assert_array_equal(coefficient_maps(flat, (2, 6)), kernel(flat).T.reshape(3, 2, 6))
-    np.testing.assert_array_equal(coefficient_maps(flat.layers[-1], (4, 3)),
+    np.testing.assert_array_equal(coefficient_maps(flat, shape=(2, 6)),
+                                  kernel(flat).T.reshape(3, 2, 6))
+    np.testing.assert_array_equal(coefficient_maps(flat.layers[-1], shape=(4, 3)),
                                   kernel(flat).T.reshape(3, 4, 3))
 
 
@@ -54,7 +55,7 @@ def test_coefficients_are_of_the_raw_input():
 
 def test_scikit_learn_models():
     plain = LogisticRegression(max_iter=500).fit(X, Y)
-    np.testing.assert_allclose(coefficient_maps(plain, (3, 4)), plain.coef_.reshape(3, 3, 4),
+    np.testing.assert_allclose(coefficient_maps(plain, shape=(3, 4)), plain.coef_.reshape(3, 3, 4),
                                rtol=1e-6)
     binary = LogisticRegression(max_iter=500).fit(X, Y == 2)
     assert coefficient_maps(binary).shape == (1, 12)
@@ -84,14 +85,15 @@ def test_what_is_not_linear_is_refused():
     with pytest.raises(TypeError, match="received function"):
         coefficient_maps(lambda x: x)
     with pytest.raises(ValueError, match=r"`shape` with 12 elements.*received \(5, 5\)"):
-        coefficient_maps(Ridge().fit(X, Y), (5, 5))
+        coefficient_maps(Ridge().fit(X, Y), shape=(5, 5))
 
 
 def test_mean_images():
     images, labels = RNG.random((30, 4, 5)), np.arange(30) % 3
     expected = np.stack([images[labels == c].mean(axis=0) for c in range(3)])
     np.testing.assert_allclose(mean_images(images, labels), expected, rtol=1e-6)
-    np.testing.assert_allclose(mean_images(images, np.eye(3)[labels], 7), expected, rtol=1e-6)
+    np.testing.assert_allclose(mean_images(images, np.eye(3)[labels], batch_size=7), expected,
+                               rtol=1e-6)
     with_hole = mean_images(images[:2], [0, 2])
     assert with_hole.shape == (3, 4, 5) and np.isnan(with_hole[1]).all()
     with pytest.raises(ValueError, match="Expected labels"):

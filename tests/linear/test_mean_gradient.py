@@ -132,12 +132,12 @@ def test_strings_are_differentiated_behind_the_vectorizer(padding):
     found = mean_gradient(whole, texts)
     bags = keras.ops.convert_to_numpy(vectorize(texts))
     np.testing.assert_allclose(found.mean, mean_gradient(network, bags).mean, rtol=1e-5)
-    assert found.names == [*vectorize.get_vocabulary(), *["[unused]"] * padding]
+    assert found.feature_names == [*vectorize.get_vocabulary(), *["[unused]"] * padding]
 
 
 def test_the_top_features_are_in_order_and_named():
     gradient = MeanGradient(np.array([1.0, -3.0, 2.0]), np.array([0.1, 0.2, 0.3]), np.array(0.0),
-                            9, names=["a", "b", "c"])
+                            9, feature_names=["a", "b", "c"])
     positive, negative = gradient.top(2)
     assert [(f.name, f.mean, f.standard_error) for f in positive] == [("c", 2, 0.3), ("a", 1, 0.1)]
     assert [f.name for f in negative] == ["b", "a"]

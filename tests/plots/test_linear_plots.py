@@ -45,7 +45,7 @@ def test_rows_may_have_fewer_classes():
 
 
 def test_the_confusion_matrix_shows_counts_and_accuracy(analysis):
-    figure = plots.confusion_matrix({"train": analysis, "test": analysis}, "title")
+    figure = plots.confusion_matrix({"train": analysis, "test": analysis}, title="title")
     axes = pictures(figure)
     titles = [a.get_title() for a in axes]
     assert titles == ["train: 50.00 % of 6 right", "test: 50.00 % of 6 right"]
@@ -87,7 +87,7 @@ def test_mistakes_show_truth_answer_probability_and_reason(analysis):
 
 def test_the_ranking_has_bars_and_errors():
     gradient = MeanGradient(np.array([2.0, -1.0, 0.5]), np.array([0.1, 0.2, np.nan]), np.array(0.0),
-                            9, names=["good", "bad", "$"])
+                            9, feature_names=["good", "bad", "$"])
     figure = plots.ranking(gradient, 2)
     positive, negative = figure.axes
     assert [t.get_text() for t in positive.get_yticklabels()] == ["good", "$"]
