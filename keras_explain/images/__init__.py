@@ -1,18 +1,20 @@
-"""Pictures: heatmaps as colors, laid over the picture that they explain."""
+"""Pictures: heatmaps as colors, laid over the picture that they explain.
 
-from keras_explain.images.overlays import (
+Everything runs on NumPy and OpenCV, without Keras. Callbacks, plots and the command line draw
+their heatmaps with these functions, so a map looks the same in all of them.
+"""
+
+from keras_explain.images.colors import (
     DIVERGING,
     SEQUENTIAL,
-    caption,
     color_limits,
     color_table,
     colorize,
-    encode_png,
-    filmstrip,
     is_signed,
-    overlay,
-    to_uint8,
 )
+from keras_explain.images.filmstrips import caption, filmstrip
+from keras_explain.images.overlays import overlay
+from keras_explain.images.pixels import encode_png, to_uint8
 
 __all__ = ["DIVERGING", "SEQUENTIAL", "caption", "color_limits", "color_table", "colorize",
            "encode_png", "filmstrip", "is_signed", "overlay", "to_uint8"]

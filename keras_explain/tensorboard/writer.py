@@ -3,12 +3,9 @@
 The messages are TensorBoard's own; the file is ours. `tensorboard`'s `EventFileWriter` was tried
 and left: it imports TensorFlow wherever that is installed (10 s and a claim on the GPU in a JAX or
 PyTorch program), its thread reports a full disk one call late, as an error that is not an OSError,
-and `close()` hides it; and its checksum takes a second for every 3 MB. Here a record is on the
-disk, or has raised, when the call returns.
+and `close()` hides it; and its checksum takes a second for every 3 MB.
 """
 
-import contextlib
-import functools
 import itertools
 import operator
 import os
@@ -17,9 +14,9 @@ import socket
 import struct
 import time
 
-import numpy as np
-
 from keras_explain import images
+from keras_explain.tensorboard.files import open_file
+from keras_explain.tensorboard.tfrecord import frame_record
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _file_numbers = itertools.count()
@@ -58,8 +55,7 @@ class EventWriter:
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
         name += f".{os.getpid()}.{next(_file_numbers)}.kx"
         directory = os.fspath(log_dir)
-        kind = _RemoteFile if "://" in directory else _LocalFile
-        self._file = kind(directory, name)
+        self._file = open_file(directory, name)
         self._append(event_pb2.Event(file_version="brain.Event:2"))
 
     def image(self, tag, image, step, description=""):
@@ -75,7 +71,7 @@ class EventWriter:
         png = bytes(image) if isinstance(image, (bytes, bytearray)) else images.encode_png(image)
         if not png.startswith(_PNG_MAGIC):
             raise ValueError(
-                f"Expected the bytes of a PNG file. Received bytes that begin with {png[:8]!r}. "
+                f"Expected the bytes of a PNG file, received bytes that begin with {png[:8]!r}. "
                 "Pass a uint8 array to have it encoded."
             )
         size = struct.unpack(">II", png[16:24])
@@ -163,7 +159,7 @@ class EventWriter:
 
     def _append(self, event):
         event.wall_time = time.time()
-        self._file.append(_record(event.SerializeToString()))
+        self._file.append(frame_record(event.SerializeToString()))
 
 
 def safe_tag(tag):
@@ -190,7 +186,7 @@ def safe_tag(tag):
     tag = str(tag)
     if not tag.strip():
         raise ValueError(
-            f"Expected a tag, such as 'grad_cam/0'. Received {tag!r}. Name the series."
+            f"Expected a tag, such as 'grad_cam/0', received {tag!r}. Name the series."
         )
     return re.sub(r"[^A-Za-z0-9_./ -]", _replacement, tag)
 
@@ -215,7 +211,7 @@ def _check_step(step):
         return operator.index(step)
     except TypeError as error:
         raise TypeError(
-            f"Expected an integer step. Received {step!r}. Pass the epoch or batch number."
+            f"Expected an integer step, received {step!r}. Pass the epoch or batch number."
         ) from error
 
 
@@ -227,119 +223,3 @@ def _string_tensor(values, shape):
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
     return tensor
-
-
-class _LocalFile:
-    """A file to which a record is appended wholly or not at all."""
-
-    def __init__(self, directory, name):
-        os.makedirs(directory, exist_ok=True)
-        self._file = open(os.path.join(directory, name), "xb", buffering=0)
-        self._end = 0
-
-    def append(self, record):
-        rest = memoryview(record)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except BaseException:
-            self._file.truncate(self._end)
-            self._file.seek(self._end)
-            raise
-        self._end += len(record)
-
-    def flush(self):
-        self._file.flush()
-
-    def close(self):
-        self._file.close()
-
-
-class _RemoteFile:
-    """A file on one of TensorBoard's file systems, with its errors as OSError."""
-
-    def __init__(self, directory, name):
-        from tensorboard.compat import tf
-
-        with _as_os_error(directory):
-            tf.io.gfile.makedirs(directory)
-            self._file = tf.io.gfile.GFile(f"{directory.rstrip('/')}/{name}", "wb")
-
-    def append(self, record):
-        if self._file is None:
-            raise ValueError("Expected an open EventWriter. Received a closed one. Make another.")
-        with _as_os_error(self._file.name):
-            self._file.write(record)
-
-    def flush(self):
-        if self._file is not None:
-            with _as_os_error(self._file.name):
-                self._file.flush()
-
-    def close(self):
-        file, self._file = self._file, None
-        if file is not None:
-            with _as_os_error(file.name):
-                file.close()
-
-
-@contextlib.contextmanager
-def _as_os_error(path):
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:  # TensorFlow's own classes, not to be imported for this
-        raise OSError(f"Could not write the TensorBoard log {path}: {error}") from error
-
-
-def _record(data):
-    """Frame a message as a TFRecord: length, its checksum, data, its checksum."""
-    header = struct.pack("<Q", len(data))
-    return b"".join([header, _masked_checksum(header), data, _masked_checksum(data)])
-
-
-def _masked_checksum(data):
-    crc = _crc32c(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _crc32c(data):
-    """CRC-32C of at least four bytes, with NumPy: 30 times as fast as a loop over the bytes.
-
-    The data are cut into equal lanes whose registers advance together, one byte a step. The
-    registers of neighbors are then joined pairwise: advancing a register over the bytes of the
-    lane behind it is linear, so 32 more lanes, which start at one bit each and read only zeros,
-    yield the matrix of that advance.
-    """
-    lanes = 1 << max(0, len(data).bit_length() - 8)
-    length = -(-len(data) // lanes)
-    padded = np.zeros(lanes * length, np.uint8)  # zeros in front leave an empty register empty
-    padded[len(padded) - len(data) :] = np.frombuffer(data, np.uint8)
-    padded[len(padded) - len(data) :][:4] ^= 0xFF  # the register's initial ones
-    columns = np.zeros((length, lanes + 32), np.uint8)
-    columns[:, :lanes] = padded.reshape(lanes, length).T
-    bits = np.arange(32, dtype=np.uint32)
-    registers = np.concatenate([np.zeros(lanes, np.uint32), np.uint32(1) << bits])
-    table = _crc_table()
-    for column in columns:
-        registers = table[(registers ^ column) & 0xFF] ^ (registers >> 8)
-    registers, advance = registers[:lanes], registers[lanes:]
-    while len(registers) > 1:
-        registers = _multiply(advance, registers[0::2]) ^ registers[1::2]
-        advance = _multiply(advance, advance)
-    return int(registers[0]) ^ 0xFFFFFFFF
-
-
-@functools.cache
-def _crc_table():
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = (table >> 1) ^ (table & 1) * np.uint32(0x82F63B78)
-    return table
-
-
-def _multiply(matrix, registers):
-    """Apply a 32x32 matrix of bits, given by its columns, to registers of 32 bits."""
-    bits = registers[:, None] >> np.arange(32, dtype=np.uint32) & 1
-    return np.bitwise_xor.reduce(bits * matrix, axis=1)

@@ -86,14 +86,14 @@ def test_training_is_the_same_bit_for_bit(tmp_path, make_model, digits, make_cal
 
 
 def test_failing_disk_warns_once_and_training_goes_on(tmp_path, make_model, digits, monkeypatch):
-    from keras_explain.tensorboard import writer
+    from keras_explain.tensorboard import files
 
     def full(*args):
         raise OSError(28, "No space left on device")
 
     callback = GradCAMCallback(digits[0][:2], log_dir=tmp_path)
     start = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: monkeypatch.setattr(writer._LocalFile, "append", full)
+        on_epoch_end=lambda epoch, logs: monkeypatch.setattr(files.LocalFile, "append", full)
     )
     with pytest.warns(UserWarning, match="could not log.*No space left") as caught:
         history = fit(make_model(), digits, [start, callback], epochs=4)

@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_explain.demo import checkpoint
 from keras_explain.demo import imagenet as _imagenet
-from keras_explain.demo.imagenet import class_names, efficientnet_lite0, load_image, read_checkpoint
+from keras_explain.demo.checkpoint import read_checkpoint
+from keras_explain.demo.imagenet import class_names, efficientnet_lite0, load_image
 
 CATS = {"tabby", "tiger cat", "Egyptian cat"}
 
@@ -91,7 +93,7 @@ def torch_names(monkeypatch):
 
 def write_checkpoint(path, state, *, sizes=None, keys=("7",), numbers=(), count=None):
     with open(path, "wb") as file:
-        file.write(_imagenet._HEADER)
+        file.write(checkpoint._HEADER)
         for part in (sizes or {}, state, list(keys)):
             CheckpointPickler(file, protocol=2).dump(part)
         count = len(numbers) if count is None else count

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_explain import images
-from keras_explain.images import overlays
+from keras_explain.images import filmstrips
 
 INFERNO_ZERO, INFERNO_MIDDLE, INFERNO_TOP = (0, 0, 4), (188, 55, 84), (252, 255, 164)
 BLUE, WHITE, RED = (5, 48, 97), (247, 247, 247), (103, 0, 31)
@@ -345,10 +345,10 @@ class TestFilmstrip:
 
     def test_long_text_is_shortened_to_the_width(self):
         long = "a very long label " * 20
-        width, _ = cv2.getTextSize(overlays._shorten(long, 0.4, 196), overlays._FONT, 0.4, 1)[0]
+        width, _ = cv2.getTextSize(filmstrips._shorten(long, 0.4, 196), filmstrips._FONT, 0.4, 1)[0]
         assert 150 < width <= 196
-        assert overlays._shorten(long, 0.4, 196).endswith("...")
-        assert overlays._shorten("short", 0.4, 196) == "short"
+        assert filmstrips._shorten(long, 0.4, 196).endswith("...")
+        assert filmstrips._shorten("short", 0.4, 196) == "short"
         strip = images.filmstrip(self.frames(1), [long], gap=0)
         assert strip.shape == (138, 200, 3)
 

@@ -15,7 +15,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from keras_explain import images
-from keras_explain.tensorboard import EventWriter, writer
+from keras_explain.tensorboard import EventWriter, tfrecord, writer
 
 KEEP_ALL = {"tensors": 0, "images": 0, "scalars": 0}
 
@@ -171,13 +171,13 @@ def test_the_first_event_is_the_version(tmp_path):
 @pytest.mark.parametrize("size", [*range(4, 40), 127, 128, 255, 256, 1000, 4096, 65_537, 300_001])
 def test_the_checksum_is_tensorboards(size):
     data = np.random.default_rng(size).bytes(size)
-    assert writer._masked_checksum(data) == struct.pack("<I", masked_crc32c(data))
+    assert tfrecord._masked_checksum(data) == struct.pack("<I", masked_crc32c(data))
 
 
 def test_the_checksum_of_the_standard():
-    assert writer._crc32c(b"123456789") == 0xE3069283  # RFC 3720
-    assert writer._crc32c(bytes(32)) == 0x8A9136AA
-    assert writer._crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert tfrecord._crc32c(b"123456789") == 0xE3069283  # RFC 3720
+    assert tfrecord._crc32c(bytes(32)) == 0x8A9136AA
+    assert tfrecord._crc32c(b"\xff" * 32) == 0x62A8AB43
     assert zlib.crc32(b"123456789") != 0xE3069283
 
 
@@ -238,7 +238,7 @@ def test_remote_directories_go_through_tensorboards_file_systems(photo):
     (_, record) = tf.data.TFRecordDataset(f"{directory}/{name}")
     event = event_pb2.Event.FromString(record.numpy())
     assert event.step == 3
-    with pytest.raises(ValueError, match="Received a closed one"):
+    with pytest.raises(ValueError, match="received a closed one"):
         log.scalar("loss", 1.0, 0)
     with pytest.raises(OSError, match="Could not write the TensorBoard log nosuch://bucket"):
         EventWriter("nosuch://bucket")
@@ -246,13 +246,13 @@ def test_remote_directories_go_through_tensorboards_file_systems(photo):
 
 def test_errors(tmp_path, photo):
     with EventWriter(tmp_path) as log:
-        with pytest.raises(TypeError, match="Received float64. Call to_uint8 first"):
+        with pytest.raises(TypeError, match="received float64. Call to_uint8 first"):
             log.image("a", photo / 255, 0)
         with pytest.raises(ValueError, match="bytes of a PNG file"):
             log.image("a", b"\xff\xd8\xff\xe0 a JPEG", 0)
         with pytest.raises(ValueError, match="Expected a tag"):
             log.scalar(" ", 1.0, 0)
-        with pytest.raises(TypeError, match="Expected an integer step. Received 0.5"):
+        with pytest.raises(TypeError, match="Expected an integer step, received 0.5"):
             log.scalar("a", 1.0, 0.5)
     assert len(raw_events(tmp_path)) == 1
 
