@@ -18,6 +18,7 @@ from keras_explain.callbacks._worst import WorstExamples, take
 from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.batches import class_indices
 from keras_explain.data.examples import first_rows
+from keras_explain.explainers._choice import name_of
 from keras_explain.explainers._explained_model import BlankHeatmapWarning, ExplainedModel
 from keras_explain.signatures import Array, Data
 from keras_explain.tensorboard.records import MOST_EXAMPLES, SeriesWriter
@@ -262,7 +263,8 @@ def _name_of(name, label):
 
 def _method_name(builder):
     if isinstance(builder, ExplainedModel):
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(builder.explainer).__name__).lower()
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(builder.explainer).__name__)
+        return name_of(builder) or words.lower()
     if hasattr(builder, "explain"):
         return "lime"
     name = getattr(getattr(builder, "func", builder), "__name__", "explanation")

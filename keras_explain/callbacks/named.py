@@ -6,15 +6,16 @@ from typing import Any, Unpack
 
 from keras_explain.callbacks._options import CallbackOptions
 from keras_explain.callbacks.explanation import ExplanationCallback
+from keras_explain.explainers._choice import choose_cam, name_of
 from keras_explain.explainers._options import FeatureMapOptions, SignedOptions
-from keras_explain.explainers.grad_cam import GradCAM, grad_cam
+from keras_explain.explainers.grad_cam import GradCAM
 from keras_explain.explainers.occlusion import Occlusion, OcclusionOptions, occlusion
 from keras_explain.explainers.saliency import Saliency, saliency
 from keras_explain.signatures import spell_out
 
 
 class GradCAMCallbackOptions(CallbackOptions, FeatureMapOptions, total=False):
-    """The options of the callback and those of `grad_cam`."""
+    """The options of the callback and those of `grad_cam` and `hires_cam`."""
 
 
 class OcclusionCallbackOptions(CallbackOptions, OcclusionOptions, total=False):
@@ -26,7 +27,10 @@ class SaliencyCallbackOptions(CallbackOptions, SignedOptions, total=False):
 
 
 class GradCAMCallback(ExplanationCallback):
-    """Grad-CAM per epoch.
+    """Grad-CAM per epoch, or HiResCAM where the model does not average its feature map.
+
+    Behind global average pooling the two are equal; behind a Flatten or attention Grad-CAM's maps
+    may be blank or point to the wrong place. The series is named after the method that was taken.
 
     Example:
         >>> import keras_explain as kx
@@ -44,10 +48,18 @@ class GradCAMCallback(ExplanationCallback):
             y: true classes, shown beside the answers.
             **options: those of `GradCAMCallbackOptions`; `help` shows each.
         """
-        if isinstance(options.get("layer"), str):
-            options.setdefault("name", f"grad_cam {options['layer']}")
-        build, options = _split(grad_cam, FeatureMapOptions, options)
-        super().__init__(build, data, y, **options)
+        self._choose, options = _split(choose_cam, FeatureMapOptions, options)
+        layer = self._choose.keywords.get("layer")
+        self._of_layer = f" {layer}" if isinstance(layer, str) else ""
+        self._named = options.pop("name", None)
+        super().__init__(self._build, data, y, name=self._named or f"grad_cam{self._of_layer}",
+                         **options)
+
+    def _build(self, model):
+        explained = self._choose(model)
+        if self._named is None:
+            self.name = f"{name_of(explained)}{self._of_layer}"
+        return explained
 
 
 class OcclusionCallback(ExplanationCallback):

@@ -6,14 +6,14 @@ import keras
 import numpy as np
 
 from keras_explain.demo import imagenet as _imagenet
-from keras_explain.metrics.comparison import METHODS, METRICS, compare
+from keras_explain.metrics.comparison import METRICS, compare
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SCALES = {"0..255": lambda x: x, "0..1": lambda x: x / 255, "-1..1": lambda x: x / 127.5 - 1}
 DEMO = "efficientnet_lite0"
 
 
-def run(model, data, out="comparison", methods=METHODS, metrics=METRICS, max_images=16,
+def run(model, data, out="comparison", methods=None, metrics=METRICS, max_images=16,
         scale="0..255", batch_size=64, seed=0):
     """Compare, print the table, write the report; returns the exit code.
 
@@ -21,7 +21,8 @@ def run(model, data, out="comparison", methods=METHODS, metrics=METRICS, max_ima
         model: path of a `.keras` file, or "efficientnet_lite0" for the demo's ImageNet model.
         data: a folder of pictures, one picture, or a `.npy` file of inputs (N, ...).
         out: folder for comparison.md, scores.png and maps.png.
-        methods, metrics: names, as a list or separated by commas.
+        methods, metrics: names, as a list or separated by commas; None for the methods takes
+            those of `keras_explain.compare`.
         max_images: how many examples, the first by name.
         scale: range that the model expects of pictures: "0..255", "0..1" or "-1..1".
         batch_size, seed: see `keras_explain.compare`.
@@ -29,8 +30,8 @@ def run(model, data, out="comparison", methods=METHODS, metrics=METRICS, max_ima
     model = _model(model)
     examples = load_examples(data, model, max_images, scale)
     print(f"Comparing on {len(examples)} examples ...", flush=True)
-    table = compare(model, examples, _listed(methods), _listed(metrics), batch_size=batch_size,
-                    seed=seed)
+    table = compare(model, examples, methods and _listed(methods), _listed(metrics),
+                    batch_size=batch_size, seed=seed)
     print(table.to_markdown())
     print(f"\nWritten: {table.report(out)}")
     return 0

@@ -93,8 +93,8 @@ def _add_compare(commands):
     compare.add_argument("model", metavar="MODEL", help="a .keras file, or efficientnet_lite0")
     compare.add_argument("data", metavar="DATA", help="a folder of pictures, or a .npy file")
     compare.add_argument("--out", default="comparison", help="folder (default: %(default)s)")
-    compare.add_argument("--methods", default="grad_cam,saliency,occlusion",
-                         help="names, separated by commas (default: %(default)s)")
+    compare.add_argument("--methods", help="names, separated by commas (default: a class"
+                         " activation map as for `explain`, saliency, occlusion)")
     compare.add_argument("--metrics", default="deletion,insertion",
                          help="names, separated by commas (default: %(default)s)")
     compare.add_argument("--max-images", type=int, default=16, help="(default: %(default)s)")
@@ -107,8 +107,9 @@ def _add_command(commands, name, summary, text):
     command = commands.add_parser(
         name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("model", metavar="MODEL", help="a .keras file, or efficientnet_lite0")
-    command.add_argument("--method", nargs="+", default=["grad_cam"], choices=METHODS,
-                         metavar="METHOD", help=f"one or more of: {', '.join(METHODS)}")
+    command.add_argument("--method", nargs="+", choices=METHODS, metavar="METHOD",
+                         help=f"one or more of: {', '.join(METHODS)} (default: grad_cam, or"
+                         " hires_cam where the model does not average its last feature map)")
     command.add_argument("--layer", help="the layer that CAM methods read, as backbone/conv5")
     command.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", dest="settings",
                          help="further options of the methods, as patch_size=32; see their docs")
@@ -240,21 +241,23 @@ def _load(options):
 def _methods(options, model, target=None):
     """The explained models by name. Each method gets those of the --set options that it takes."""
     import keras_explain as kx
+    from keras_explain.explainers._choice import choose_cam, name_of
 
     settings = dict(_setting(text) for text in options.settings)
     methods, used = {}, set()
-    for name in dict.fromkeys(options.method):
-        build = getattr(kx, name)
-        known = inspect.signature(build).parameters
+    for name in dict.fromkeys(options.method or [None]):
+        build = getattr(kx, name) if name else choose_cam
+        known = inspect.signature(build if name else kx.grad_cam).parameters
         given = {k: v for k, v in settings.items() if k in known}
         used.update(given)
         if options.layer and "layer" in known:
             given["layer"] = options.layer
-        methods[name] = build(model, target=target, **given)
+        explained = build(model, target=target, **given)
+        methods[name or name_of(explained)] = explained
     unknown = set(settings) - used
     if unknown:
-        raise ValueError(f"Expected --set options that {options.method} take, received"
-                         f" {sorted(unknown)}. See `help(keras_explain.{options.method[0]})`.")
+        raise ValueError(f"Expected --set options that {list(methods)} take, received"
+                         f" {sorted(unknown)}. See `help(keras_explain.{next(iter(methods))})`.")
     return methods
 
 

@@ -1,5 +1,6 @@
 """Grad-CAM."""
 
+import warnings
 from typing import Unpack
 
 import keras
@@ -7,6 +8,7 @@ from keras import ops
 
 from keras_explain.explainers._cam import CAM
 from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._heads import averages_map
 from keras_explain.explainers._options import FeatureMapOptions
 from keras_explain.signatures import spell_out
 
@@ -14,6 +16,28 @@ from keras_explain.signatures import spell_out
 @keras.saving.register_keras_serializable("keras_explain")
 class GradCAM(CAM):
     """The layer behind `grad_cam`."""
+
+    def find_unaveraged(self):
+        """The path of the first layer to read behind which no map is averaged, or None.
+
+        Of a layer in the middle of a network that averages its last map, convolutions read each
+        place alike.
+        """
+        tokens = self.reshape and self.reshape[0] * self.reshape[1]
+        last = self._last_map()
+        paths = self.layer_path if self.several else [self.layer_path]
+        return next((path for path, value in zip(paths, self.features, strict=True) if not any(
+            averages_map(self.question, v, tokens) for v in (value, *last))), None)
+
+    def _last_map(self):
+        """The last feature map, where it is another than those that are read."""
+        scored = self.question.scored
+        try:
+            (value,) = scored.last_spatial().outputs
+        except ValueError:  # tokens, or an own layer: there is none to be told
+            return []
+        later = value not in self.features and scored.ancestors([value]).issuperset(self.features)
+        return [value] if later else []
 
     def combine(self, features, gradients):
         space = tuple(range(1, len(features.shape) - 1))
@@ -27,7 +51,10 @@ def grad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Explai
 
     The feature maps of one layer are weighted by the mean gradient of the class's logit and
     summed; what speaks against the class is cut off. Cheap (about one forward pass), coarse
-    (the size of the feature map, interpolated to the image), the first method to try.
+    (the size of the feature map, interpolated to the image), the first method to try where the
+    model averages its last feature map (global average pooling). Where it does not (Flatten,
+    a maximum, attention), the mean gradient loses what counted where: maps are blank or point to
+    the wrong place, a warning says so, and `hires_cam` is the method. Behind a mean both are equal.
 
     Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", https://arxiv.org/abs/1610.02391.
@@ -59,4 +86,14 @@ def grad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Explai
         >>> out["heatmap"].shape, out["predictions"].shape
         ((5, 24, 32), (5, 2))
     """
-    return GradCAM(model, **options).explained_model()
+    cam = GradCAM(model, **options)
+    path = cam.find_unaveraged()
+    if path is not None:
+        warnings.warn(
+            f"Expected a model that averages its feature map {path!r}, as global average pooling"
+            f" does, received {model.name!r}, to which each place of the map counts differently"
+            " (Flatten, a maximum, attention). Grad-CAM's mean gradient loses that: its maps may be"
+            " blank or point to the wrong place. Use `hires_cam`.",
+            stacklevel=3,
+        )
+    return cam.explained_model()

@@ -15,6 +15,7 @@ from keras_explain.checks import nearest
 from keras_explain.data.predicting import predict
 from keras_explain.engine.resizing import resize
 from keras_explain.explainers import METHODS as BUILDERS
+from keras_explain.explainers._choice import choose_cam, name_of
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
@@ -26,7 +27,7 @@ from keras_explain.signatures import Array, Inputs
 if TYPE_CHECKING:
     import matplotlib.figure
 
-METHODS = ("grad_cam", "saliency", "occlusion")
+METHODS = ("saliency", "occlusion")
 METRICS = ("insertion", "deletion", "average_drop", "sparseness")
 RESAMPLES = 2000
 
@@ -175,7 +176,8 @@ class Comparison:
 
 
 def compare(
-    model: keras.Model, x: Inputs, methods: Sequence[Any] | Mapping[str, Any] = METHODS,
+    model: keras.Model, x: Inputs,
+    methods: Sequence[Any] | Mapping[str, Any] | None = None,
     metrics: Sequence[str | Callable[..., Any]] = METRICS, *, target: Target = None,
     output: str | int | None = None, input: str | int | None = None,
     regions: Array | None = None, confidence: float = 0.95, seed: int = 0, batch_size: int = 64,
@@ -195,7 +197,9 @@ def compare(
         model: a built `keras.Model`.
         x: inputs as the model takes them, N examples.
         methods: names of builders ("grad_cam"), builders (with options: `functools.partial`),
-            explained models, LIME explainers, arrays of heatmaps; a list, or a dict by name.
+            explained models, LIME explainers, arrays of heatmaps; a list, or a dict by name. None:
+            grad_cam (hires_cam where the model does not average its last feature map), saliency
+            and occlusion.
         metrics: names or functions of `keras_explain.metrics` (with options:
             `functools.partial`).
         target: None: each example's own top class; a class; one class per example; a callable.
@@ -229,8 +233,8 @@ def compare(
                 f"Expected `regions`, because the metric {metric.name!r} compares heatmaps with"
                 " them, received None. Pass boxes or masks."
             )
-    methods = named(methods)
     options = {k: v for k, v in (("output", output), ("input", input)) if v is not None}
+    methods = named(_default_methods(model, target, options) if methods is None else methods)
     evaluator = Evaluator(model, target=target, batch_size=batch_size, verbose=0, **options)
     classes = evaluator.classes(x)
     request = None if callable(target) else classes
@@ -257,6 +261,15 @@ def compare(
     return Comparison(scores, {m.name: m.best for m in metrics.values()},
                       tuple(baselines(shape, seed)), seconds, heatmaps, x, classes, confidence,
                       seed)
+
+
+def _default_methods(model, target, options):
+    """METHODS, and the class activation map that suits the model, if it has feature maps."""
+    try:
+        target = target if callable(target) else None
+        return [name_of(choose_cam(model, target=target, **options)), *METHODS]
+    except ValueError:
+        return METHODS
 
 
 def baselines(shape, seed=0):

@@ -41,6 +41,20 @@ def test_explain(files, tmp_path, capsys):
     assert "[1/1]" in printed.err and "1 explained, 0 failed" in printed.err
 
 
+@pytest.mark.parametrize(("kind", "method"), [("functional", "grad_cam"),
+                                              ("detection", "hires_cam")])
+def test_the_method_suits_the_model(tmp_path, kind, method):
+    model = KINDS[kind].model
+    if kind == "detection":
+        model = keras.Model(model.input, keras.layers.Flatten()(model.output["scores"]))
+    model.save(tmp_path / "model.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype("uint8")
+    (tmp_path / "a.png").write_bytes(images.encode_png(pixels))
+    assert cli.main(["explain", str(tmp_path / "model.keras"), str(tmp_path / "a.png"),
+                     "--pixels", "0..1", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / f"a.{method}.png").exists()
+
+
 def test_a_broken_image_fails_alone(files, tmp_path, capsys):
     code = cli.main(["explain", str(files / "model.keras"), str(files / "broken.png"),
                      str(files / "missing.png"), str(files / "a.png"), "--out", str(tmp_path)])

@@ -1,0 +1,80 @@
+"""Does a model average over its feature map? Told by what its head computes.
+
+Behind a mean, the gradient is the same at each place of the map, so that Grad-CAM and HiResCAM
+are equal. Behind a Flatten or attention a channel counts differently at each place. Grad-CAM,
+which averages the gradient over the map, loses that.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_explain.graph.probing import random_numbers, tolerance
+
+ALIVE = 1e-5  # what a head must react with, as a share of its scores
+
+
+def averages_map(question, value, tokens=None):
+    """Whether the explained score sees nothing of a feature map but its mean over the map.
+
+    Random features are replaced by their mean. A head that reacts to nothing, as one whose last
+    kernel is zero before training, is tried with random weights.
+
+    Args:
+        question: a `Question`.
+        value: the feature map's Value in its program.
+        tokens: how many tokens at the end are the map, for a map of tokens.
+
+    Returns:
+        True where that cannot be found out, too.
+    """
+    head = question.scored.split([value])[1]
+    weights = [w for step in head.steps if isinstance(step.fn, keras.layers.Layer)
+               for w in step.fn.weights if "float" in w.dtype]
+    for mapping in [], [(w, _random_weight(w)) for w in weights]:
+        reacts, differs = _react(question, head, value, tokens, mapping)
+        if reacts:
+            return not differs
+    return True
+
+
+def _react(question, head, value, tokens, mapping):
+    """Whether a head reacts to other features, and to the mean in place of its features."""
+    features = ops.abs(random_numbers(value.spec, free=8))
+    sides = [random_numbers(v.spec, free=8) for v in head.inputs[1:]]
+
+    def score(x):
+        answer = head([x, *sides])
+        if callable(question.target):
+            answer = question.target(answer)
+        return np.asarray(ops.convert_to_numpy(ops.cast(answer, "float32")), "float64")
+
+    try:
+        with keras.StatelessScope(state_mapping=mapping):
+            own = score(features)
+            other = np.abs(score(ops.flip(features, axis=0)) - own).max()
+            mean = np.abs(score(_averaged(features, question, value, tokens)) - own).max()
+    except Exception:  # a head may refuse random features, or a size that is free, with any error
+        return False, False
+    near = max(tolerance(value), 1e-3)
+    return other > ALIVE * np.abs(own).max(), mean > near * other
+
+
+def _averaged(features, question, value, tokens):
+    """The features, each the mean over the map."""
+    if tokens is not None:
+        kept = features[:, : features.shape[1] - tokens]
+        grid = features[:, features.shape[1] - tokens :]
+        mean = ops.broadcast_to(ops.mean(grid, axis=1, keepdims=True), grid.shape)
+        return ops.concatenate([kept, mean], axis=1)
+    channel = question.program.channel_axis(value)
+    space = tuple(a for a in range(1, len(features.shape)) if a != channel)
+    return ops.broadcast_to(ops.mean(features, axis=space, keepdims=True), features.shape)
+
+
+def _random_weight(weight):
+    rng = np.random.default_rng(1)
+    numbers = rng.uniform(0.1, 1.0, weight.shape)
+    if len(weight.shape) > 1:  # kernels; vectors may be variances
+        numbers *= rng.choice([-1.0, 1.0], weight.shape)
+    return ops.convert_to_tensor(numbers, weight.dtype)
