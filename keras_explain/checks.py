@@ -2,6 +2,7 @@
 
 import difflib
 import numbers
+from collections.abc import Iterable
 
 
 def check_positive(name, value, remedy=""):
@@ -25,6 +26,21 @@ def check_integer(name, value, lowest, remedy=""):
             f" {remedy}".rstrip()
         )
     return int(value)
+
+
+def check_per_axis(name, value, remedy=""):
+    """`value` as a tuple of ints of at least 1: an integer for all axes, or one for each.
+
+    Raises:
+        ValueError: it is none.
+    """
+    several = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not several or not all(is_integer(n) and n > 0 for n in several):
+        raise ValueError(
+            f"Expected `{name}` to be an integer of at least 1, or one per axis, received"
+            f" {value!r}. {remedy}".rstrip()
+        )
+    return tuple(int(n) for n in several)
 
 
 def check_choice(name, value, allowed):

@@ -20,6 +20,8 @@ import textwrap
 import typing
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from keras_explain.checks import nearest
 
 Function = typing.TypeVar("Function", bound=Callable[..., typing.Any])
@@ -85,13 +87,18 @@ def spell_out(
             unknown = [name for name in given if name not in signature.parameters]
             if unknown:
                 raise TypeError(unknown_option(shown, unknown[0], signature.parameters))
-            return function(*args, **given)
+            return function(*args, **{name: plain(value) for name, value in given.items()})
 
         spelled_out.__signature__ = signature
         spelled_out.__doc__ = document(function.__doc__, options)
         return spelled_out
 
     return decorate
+
+
+def plain(value):
+    """Numbers of NumPy as Python's: a saved file holds no others."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def unknown_option(caller, option, known):

@@ -86,6 +86,10 @@ BUILDING = {
     "patch value": (ValueError, lambda: kx.occlusion(untouched(), baseline="gray"),
                     "'gray'"),
     "patch color": (ValueError, lambda: kx.occlusion(untouched(), baseline=(1, 2)), r"\(2,\)"),
+    "patch as a share": (ValueError, lambda: kx.occlusion(untouched(), patch_size=0.1),
+                         "received 0.1. Give a number of pixels, not a share of the input"),
+    "half a grid": (ValueError, lambda: kx.grad_cam(untouched(), reshape=2.5),
+                    "`reshape` to be an integer .*received 2.5. Give the rows and columns"),
     "batch size": (ValueError, lambda: kx.occlusion(untouched(), batch_size=0), "received 0"),
 }
 

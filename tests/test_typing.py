@@ -2,11 +2,14 @@
 
 import ast
 import inspect
+import json
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from models import KINDS
 
 import keras_explain as kx
 from keras_explain.explainers import METHODS
@@ -107,3 +110,40 @@ OLD_NAMES = {"patch_value", "masks", "labels", "layer_name", "colour", "n_sample
 @pytest.mark.parametrize("name", [*METHODS, "finite_differences", "export"])
 def test_old_names_are_gone(name):
     assert not OLD_NAMES & set(inspect.signature(getattr(kx, name)).parameters)
+
+
+WHOLE = {"patch_size": 4, "stride": 3, "batch_size": 3, "steps": 2, "samples": 3, "grid": 3,
+         "seed": 5, "channels": 2, "node_index": 0}
+
+
+def whole_options(name):
+    return [o for o in inspect.signature(getattr(kx, name)).parameters if o in WHOLE]
+
+
+@pytest.mark.parametrize("name, option", [(n, o) for n in METHODS for o in whole_options(n)])
+def test_whole_numbers_of_numpy_are_python_s(name, option):
+    """They work, they are saved, and a fraction is refused in words, before anything runs."""
+    model, builder = KINDS["functional"].model, getattr(kx, name)
+    layer = {"layer": "conv2"} if option == "node_index" else {}
+    explained = builder(model, **{option: np.int64(WHOLE[option])}, **layer)
+    same = builder(model, **{option: WHOLE[option]}, **layer)
+    assert json.dumps(explained.explainer.get_config()[option]) == json.dumps(
+        same.explainer.get_config()[option])
+    for wrong in (0.5, np.float32(2.0), "2"):
+        with pytest.raises(ValueError, match=rf"Expected `{option}` to be an integer .*received"):
+            builder(model, **{option: wrong}, **layer)
+
+
+@pytest.mark.parametrize("value", [np.array([4, 3]), (np.int64(4), 3), [np.int32(4), np.int8(3)]])
+def test_numbers_of_numpy_work_for_each_axis(value):
+    explained = kx.occlusion(KINDS["functional"].model, patch_size=value)
+    assert explained.explainer.patch_size == (4, 3)
+    with pytest.raises(ValueError, match="`patch_size` to be an integer .*, or one per axis"):
+        kx.occlusion(KINDS["functional"].model, patch_size=(4, 0.5))
+
+
+def test_a_class_of_numpy_is_a_class():
+    model = KINDS["functional"].model
+    assert kx.saliency(model, target=np.int32(1)).explainer.get_config()["target"] == 1
+    with pytest.raises(TypeError, match="Expected `target`.*received 1.0"):
+        kx.saliency(model, target=np.float32(1))

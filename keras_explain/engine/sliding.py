@@ -4,7 +4,6 @@ Sizes may be ints or scalar tensors; a grid holds (patch, stride) for each axis.
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_explain.engine.chunks import even, in_chunks
@@ -111,19 +110,6 @@ def blurred(pixels, axes, relative_sigma=0.05):
         weights = weights / ops.sum(weights, axis=0, keepdims=True)
         pixels = ops.moveaxis(ops.matmul(ops.moveaxis(pixels, axis, -1), weights), -1, axis)
     return pixels
-
-
-def per_axis(name, value):
-    """`value` as a tuple, one number or one per axis; None stays None."""
-    if value is None:
-        return None
-    numbers = [value] if isinstance(value, int) else list(value)
-    if not numbers or not all(isinstance(n, (int, np.integer)) and n > 0 for n in numbers):
-        raise ValueError(
-            f"Expected `{name}` to be a positive number of pixels, or one per axis, received"
-            f" {value!r}."
-        )
-    return tuple(int(n) for n in numbers)
 
 
 def default_patch(value, size):

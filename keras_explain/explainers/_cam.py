@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_explain.checks import check_integer, check_per_axis
 from keras_explain.engine.resizing import resize as resized
 from keras_explain.explainers._base import Explainer
 from keras_explain.graph.axes import heatmap_axes
@@ -28,7 +29,10 @@ class FeatureMap(Explainer):
                  **options):
         super().__init__(model, **options)
         self.node_index, self.resize = node_index, resize
-        self.reshape = tuple(reshape) if reshape is not None else None
+        if node_index is not None:
+            self.node_index = check_integer("node_index", node_index, 0)
+        self.reshape = None if reshape is None else check_per_axis(
+            "reshape", reshape, "Give the rows and columns of the token grid.")
         self.several = isinstance(layer, (list, tuple))
         calls = [self._find(one) for one in (layer if self.several else [layer])]
         self.layer_path = tuple(c.path for c in calls) if self.several else calls[0].path

@@ -18,7 +18,7 @@ class RepeatedGradients(Explainer):
 
     def __init__(self, model, *, batch_size=32, **options):
         super().__init__(model, **options)
-        check_positive("batch_size", batch_size)
+        batch_size = check_positive("batch_size", batch_size)
         self.batch_size = batch_size
         self.explain_inputs(self.question.program.inputs)
         self.cut = self.question.differentiable_values()

@@ -19,7 +19,7 @@ class AblationCAM(FeatureMap):
 
     def __init__(self, model, *, batch_size=64, **options):
         super().__init__(model, **options)
-        check_positive("batch_size", batch_size)
+        batch_size = check_positive("batch_size", batch_size)
         self.batch_size = batch_size
 
     def map_at(self, value, values, request):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_explain.checks import check_integer
 from keras_explain.data.batches import to_numpy
 from keras_explain.graph import targets
 
@@ -33,8 +34,7 @@ class FiniteDifferences:
             raise ValueError(
                 f"Expected `epsilon` above 0, received {epsilon!r}. None suits the precision of the"
                 " inputs.")
-        if batch_size < 2:
-            raise ValueError(f"Expected `batch_size` of at least 2, received {batch_size!r}.")
+        batch_size = check_integer("batch_size", batch_size, 2)
         self.model = (model.predict_on_batch if isinstance(model, keras.Model)
                            else model)
         self.target, self.signed, self.epsilon = target, signed, epsilon

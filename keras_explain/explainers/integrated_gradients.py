@@ -28,7 +28,7 @@ class IntegratedGradients(RepeatedGradients):
 
     def __init__(self, model, *, baseline="zero", steps=32, method="gauss_legendre", **options):
         super().__init__(model, **options)
-        check_positive("steps", steps)
+        steps = check_positive("steps", steps)
         check_choice("method", method, METHODS)
         self.steps, self.method = steps, method
         self.baseline = _per_input(baseline, self.question.explained, self.keys)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Unpack
 import keras
 from keras import ops
 
-from keras_explain.checks import check_choice, check_positive
+from keras_explain.checks import check_choice, check_per_axis, check_positive
 from keras_explain.engine import hiding, sliding
 from keras_explain.engine.folding import bind, folded
 from keras_explain.engine.precision import is_native, reduced
@@ -40,10 +40,9 @@ class Occlusion(Explainer):
                  precision="float32", search="full", **options):
         super().__init__(model, score=score, **options)
         self.explain_inputs(image_like(self.question.program))
-        self.patch_size = sliding.per_axis("patch_size", patch_size)
-        self.stride = sliding.per_axis("stride", stride)
-        check_positive("batch_size", batch_size)
-        self.batch_size, self.baseline = batch_size, baseline
+        self.patch_size = _pixels("patch_size", patch_size)
+        self.stride = _pixels("stride", stride)
+        self.batch_size, self.baseline = check_positive("batch_size", batch_size), baseline
         for value in self.question.explained:
             self.baseline = hiding.check("baseline", baseline, value.spec)
         self.grids = tuple(self._grid(v) for v in self.question.explained)
@@ -274,6 +273,11 @@ class OcclusionOptions(Options, total=False):
         'correlation of 0.93 (worst 0.84) and 97 % of the hottest tenth, with a third of the '
         'positions at a stride of 4 pixels 0.96 (0.88) and 95 %.',
     ]
+
+
+def _pixels(name, value):
+    return None if value is None else check_per_axis(
+        name, value, "Give a number of pixels, not a share of the input.")
 
 
 @spell_out(Occlusion)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain import backend
-from keras_explain.checks import check_choice, check_positive
+from keras_explain.checks import check_choice, check_integer, check_per_axis, check_positive
 from keras_explain.engine import hiding, sliding
 from keras_explain.engine.folding import bind, folded
 from keras_explain.explainers._base import Explainer
@@ -31,8 +31,9 @@ class RISE(Explainer):
                  estimator="centered", sampling="sobol", seed=0, batch_size=64,
                  score="probability", **options):
         super().__init__(model, score=score, **options)
-        check_positive("samples", samples)
-        check_positive("batch_size", batch_size)
+        self.samples = check_positive("samples", samples)
+        self.batch_size = check_positive("batch_size", batch_size)
+        self.seed, self.grid = check_integer("seed", seed, 0), check_per_axis("grid", grid)
         check_choice("estimator", estimator, ESTIMATORS)
         check_choice("sampling", sampling, SAMPLINGS)
         if not 0 < probability < 1:
@@ -41,10 +42,8 @@ class RISE(Explainer):
                 f" received {probability!r}."
             )
         self.explain_inputs(image_like(self.question.program))
-        self.samples, self.grid, self.probability = samples, grid, probability
-        self.estimator, self.sampling, self.seed = estimator, sampling, int(seed)
-        self.batch_size, self.folded = batch_size, folded(self.question.program)
-        self.baseline = baseline
+        self.probability, self.estimator, self.sampling = float(probability), estimator, sampling
+        self.folded, self.baseline = folded(self.question.program), baseline
         for value in self.question.explained:
             self.baseline = hiding.check("baseline", baseline, value.spec)
         self.designs = _Designs([self._design(v) for v in self.question.explained])
@@ -57,9 +56,7 @@ class RISE(Explainer):
                 " `saliency` or `LimeTextExplainer`."
             )
         sizes = [value.spec.shape[a] for a in heatmap_axes(self.question.program, value)]
-        grid = [self.grid] * len(sizes) if isinstance(self.grid, int) else list(self.grid)
-        for cells in grid:
-            check_positive("grid", cells)
+        grid = self.grid * len(sizes) if len(self.grid) == 1 else self.grid
         if len(grid) != len(sizes):
             raise ValueError(
                 f"Expected one `grid`, or {len(sizes)} (one per axis of the input"

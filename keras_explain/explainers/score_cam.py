@@ -24,9 +24,9 @@ class ScoreCAM(FeatureMap):
 
     def __init__(self, model, *, channels=None, batch_size=64, **options):
         super().__init__(model, **options)
-        check_positive("batch_size", batch_size)
+        batch_size = check_positive("batch_size", batch_size)
         if channels is not None:
-            check_positive("channels", channels)
+            channels = check_positive("channels", channels)
         self.channels, self.batch_size = channels, batch_size
         self.folded = folded(self.question.program)
         self.image_axes = heatmap_axes(self.question.program, self.question.explained[0])

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Unpack
 import keras
 from keras import ops
 
-from keras_explain.checks import check_choice, check_positive
+from keras_explain.checks import check_choice, check_integer, check_positive
 from keras_explain.engine.noise import normal
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import SignedOptions
@@ -23,7 +23,7 @@ class SmoothGrad(RepeatedGradients):
     def __init__(self, model, *, samples=32, noise=0.1, form="mean", signed=False, seed=0,
                  **options):
         super().__init__(model, **options)
-        check_positive("samples", samples)
+        samples, seed = check_positive("samples", samples), check_integer("seed", seed, 0)
         check_choice("form", form, FORMS)
         if not noise >= 0:
             raise ValueError(
@@ -36,7 +36,7 @@ class SmoothGrad(RepeatedGradients):
                 " sign. Leave `signed` out."
             )
         self.samples, self.noise, self.form = samples, noise, form
-        self.signed, self.seed = signed, int(seed)
+        self.signed, self.seed = signed, seed
 
     def compute(self, values, request):
         points, head = self.question.split_at(values, self.cut)

@@ -98,6 +98,8 @@ def test_a_model_that_does_not_react_gives_a_blank_map():
     ({"sampling": "halton"}, "Expected `sampling` to be one of"),
     ({"grid": (2, 2, 2)}, "Expected one `grid`, or 2"),
     ({"grid": 0}, "Expected `grid` to be an integer of at least 1"),
+    ({"grid": 3.5}, "Expected `grid` to be an integer of at least 1, or one per axis"),
+    ({"seed": 1.5}, "Expected `seed` to be an integer of at least 0, received 1.5"),
     ({"baseline": "gray"}, "Expected `baseline` to be one of"),
 ])
 def test_errors(options, words):
