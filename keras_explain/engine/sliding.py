@@ -15,7 +15,7 @@ def count(size, patch, stride):
 
 
 def _starts(size, patch, stride):
-    return ops.minimum(ops.arange(count(size, patch, stride)) * stride, size - patch)
+    return ops.minimum(ops.arange(count(size, patch, stride), dtype="int32") * stride, size - patch)
 
 
 def masks(pairs, sizes, counts, grid):
@@ -32,7 +32,7 @@ def masks(pairs, sizes, counts, grid):
         position, pairs = pairs % counts[axis], pairs // counts[axis]
         patch, stride = grid[axis]
         start = ops.minimum(position * stride, sizes[axis] - patch)[:, None]
-        pixel = ops.arange(sizes[axis])[None, :]
+        pixel = ops.arange(sizes[axis], dtype="int32")[None, :]
         line = ops.logical_and(pixel >= start, pixel < start + patch)
         if inside is None:
             inside = line
@@ -85,7 +85,7 @@ def spread(drops, sizes, grid):
         float32 of shape (N, *sizes). Pixels in a gap take the nearest patch.
     """
     for axis, (size, (patch, stride)) in enumerate(zip(sizes, grid, strict=True), start=1):
-        pixel = ops.arange(size)[None, :]
+        pixel = ops.arange(size, dtype="int32")[None, :]
         start = _starts(size, patch, stride)[:, None]
         distance = ops.maximum(ops.maximum(start - pixel, pixel - (start + patch - 1)), 0)
         nearest = ops.equal(distance, ops.min(distance, axis=0, keepdims=True))

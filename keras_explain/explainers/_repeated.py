@@ -46,10 +46,11 @@ class RepeatedGradients(Explainer):
         size = -(-count // groups)
         total = ops.shape(points[0])[0]
         images = _smaller(max(1, self.batch_size // count), total)
-        rows_of, which_of = ops.arange(images * size) // size, ops.arange(images * size) % size
+        pairs = ops.arange(images * size, dtype="int32")
+        rows_of, which_of = pairs // size, pairs % size
 
         def step(i, *sums):
-            rows = ops.minimum(i // groups * images + ops.arange(images), total - 1)
+            rows = ops.minimum(i // groups * images + ops.arange(images, dtype="int32"), total - 1)
             every_row = ops.take(rows, rows_of, axis=0)
             which = i % groups * size + which_of
             counts = ops.cast(which < count, "float32")

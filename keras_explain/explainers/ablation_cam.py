@@ -29,7 +29,8 @@ class AblationCAM(FeatureMap):
         clean = ops.sum(scores * chosen, axis=-1)
         rank, axis = len(features.shape), self.question.program.channel_axis(value)
         count = features.shape[axis]
-        channels = ops.reshape(ops.arange(count), [count if a == axis else 1 for a in range(rank)])
+        channels = ops.reshape(ops.arange(count, dtype="int32"),
+                               [count if a == axis else 1 for a in range(rank)])
 
         def drop(pairs):
             rows, channel = pairs // count, ops.reshape(pairs % count, [-1, *[1] * (rank - 1)])

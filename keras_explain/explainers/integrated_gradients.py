@@ -72,7 +72,7 @@ class IntegratedGradients(RepeatedGradients):
                 found.append(share * moved * gradient)
             return found
 
-        rows = ops.arange(ops.shape(scores)[0])
+        rows = ops.arange(ops.shape(scores)[0], dtype="int32")
 
         def add_base_score(which, total):
             base_scores, _ = head(bases_of(rows, ops.zeros_like(rows) + which))

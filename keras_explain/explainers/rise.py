@@ -113,7 +113,7 @@ class RISE(Explainer):
         steps = -(-self.samples // self.batch_size)
 
         def step(i, total):
-            which = i * self.batch_size + ops.arange(self.batch_size)
+            which = i * self.batch_size + ops.arange(self.batch_size, dtype="int32")
             inside = ops.cast(which < self.samples, "float32")
             which = ops.minimum(which, self.samples - 1)
             masks = ops.reshape(_masks(design, which, sizes), (self.batch_size, -1))

@@ -60,7 +60,11 @@ class Positions:
 
     def clean(self, value, frame):
         """The clean activation in a frame."""
-        return self._gather(self.base[value], None, frame, 0.0)
+        return self.cut(self.base[value], frame)
+
+    def cut(self, tensor, frame):
+        """A frame of a map (1, rows..., channels) at each position."""
+        return self._gather(tensor, None, frame, 0.0)
 
     def along(self, table, axis, rank):
         """Rows of a NumPy table (positions, n) along one axis of a window."""

@@ -4,60 +4,13 @@
 has to be recomputed. Maps are (batch, rows..., channels).
 """
 
-import dataclasses
-import inspect
-
-import keras
 import numpy as np
 from keras import ops
 
-from keras_explain import backend
 from keras_explain.engine.affine import Affine
 from keras_explain.engine.windows import span, strips
-from keras_explain.graph.steps import Value
-
-# Layers and operations whose output at a pixel needs only that pixel.
-_POINTWISE = {
-    "_Cast", "_KeepMask", "_SetMask", "Activation", "ReLU", "LeakyReLU", "ELU", "Identity",
-    "Rescaling", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
-    "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "RandomFlip",
-    "LayerScale", "StochasticDepth",  # of keras.applications' ConvNeXt
-    "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
-    "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "FloorDivide", "DivideNoNan", "Mod",
-    "Fmod", "Average", "Maximum", "Minimum", "Fmax", "Fmin", "Power", "Hypot", "Arctan2",
-    "Logaddexp", "Logaddexp2", "Where", "Clip", "Cast", "NanToNum",
-    "Absolute", "Abs", "Fabs", "Negative", "Sign", "Floor", "Ceil", "Round", "Trunc",
-    "Exp", "Exp2", "Expm1", "Log", "Log1p", "Log2", "Log10", "Sqrt", "Rsqrt", "Cbrt", "Square",
-    "Reciprocal", "Erf", "Erfc", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Sinc",
-    "Arcsin", "Arccos", "Arctan", "Arcsinh", "Arccosh", "Arctanh",
-    "Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual",
-    "LogicalAnd", "LogicalNot", "LogicalOr", "LogicalXor",
-    "Relu", "Relu6", "Sigmoid", "Silu", "Gelu", "Elu", "Selu", "Celu", "LeakyRelu", "Mish",
-    "HardSigmoid", "HardSilu", "HardTanh", "HardShrink", "SoftShrink", "TanhShrink", "Threshold",
-    "Softplus", "Softsign", "LogSigmoid", "Squareplus", "SparsePlus", "SparseSigmoid",
-}
-_OVER_CHANNELS = {"Softmax", "LogSoftmax", "Concatenate", "LayerNormalization", "UnitNormalization",
-                  "RMSNormalization", "BatchNormalization"}
-
-
-@dataclasses.dataclass
-class Action:
-    """Recompute a window.
-
-    Args:
-        window: Spans of the output; None where the output is whole after all.
-        reads: for each Value that the step reads, the frame of it that is needed; None for
-            the clean value as it is.
-        run: `run(tensors, positions, fn) -> output`: the tensors in the order of `reads`, and
-            the step's function with its weights bound.
-        padding: what stands outside of the map.
-    """
-
-    window: tuple | None
-    reads: dict
-    run: object
-    padding: float = 0.0
-    share: float = 1.0  # of the whole map's work, where the window does not tell
+from keras_explain.engine.windows.action import Action
+from keras_explain.engine.windows.pointwise import is_pointwise, pointwise
 
 
 def action(step, windows):
@@ -68,10 +21,8 @@ def action(step, windows):
             change at all are missing.
     """
     name = type(step.fn).__name__
-    if inspect.isfunction(step.fn) and _keras_activation(step.fn):
-        return _pointwise(step, windows)
     if not type(step.fn).__module__.startswith(("keras.src.", "keras_explain.")):
-        return f"{name} is not a Keras layer or operation"
+        return pointwise(step, windows)
     if isinstance(step.fn, Affine) and step.fn.kind == "flat":
         return _flat(step, windows)
     if isinstance(step.fn, Affine) and step.fn.kind not in ("dense", "norm"):
@@ -84,72 +35,14 @@ def action(step, windows):
         return _shift(step, windows)
     if name.startswith("UpSampling") and getattr(step.fn, "interpolation", "nearest") == "nearest":
         return _upsampling(step, windows)
-    if _is_pointwise(step, name):
-        return _pointwise(step, windows)
-    return f"{name} looks at the whole map"
-
-
-def _is_pointwise(step, name):
-    fn = step.fn
-    rank = len(step.outputs[0].spec.shape)
-    if isinstance(fn, Affine):
-        return _keras_activation(fn.activation) and (
-            fn.kind == "dense" or fn.layer.axis % rank == rank - 1)
-    if name in _OVER_CHANNELS:
-        axis = getattr(fn, "axis", -1)
-        axes = [axis] if isinstance(axis, int) else list(axis)
-        return [a % rank for a in axes] == [rank - 1]
-    if name == "PReLU":
-        return fn.shared_axes is not None and set(fn.shared_axes) == set(range(1, rank - 1))
-    if name == "Normalization":
-        return int(np.prod(np.shape(fn.mean)[:-1])) == 1
-    if name == "Activation":
-        return _keras_activation(fn.activation)
-    return name in _POINTWISE
-
-
-def _keras_activation(fn):
-    return fn in (None, backend.swish) or (
-        getattr(fn, "__module__", "").startswith("keras.src.activations"))
-
-
-def _pointwise(step, windows):
-    values = list(dict.fromkeys(step.reads))
-    changed = [v for v in values if v in windows]
-    rank = len(step.outputs[0].spec.shape)
-    extents = [s.extent for s in windows[changed[0]]]
-    if step.outputs[0].spec.shape[1:-1] != tuple(extents):
-        return "the map changes its shape"
-    reads = {}
-    for value in values:
-        shape = value.spec.shape
-        if len(shape) == rank and list(shape[1:-1]) == extents:
-            reads[value] = True
-        elif value in windows or len(shape) != rank or any(n != 1 for n in shape[1:-1]):
-            return "its inputs have different shapes"
-        else:
-            reads[value] = None
-    for constant in keras.tree.flatten((step.args, step.kwargs)):
-        shape = getattr(constant, "shape", ())
-        if not isinstance(constant, Value) and int(np.prod(shape[:-1])) != 1:
-            return "a constant differs from pixel to pixel"
-    window = tuple(span.union(spans) for spans in zip(*(windows[v] for v in changed), strict=True))
-    frame = span.regions(window)
-    reads = {v: frame if r else None for v, r in reads.items()}
-
-    def run(tensors, positions, fn):
-        env = dict(zip(values, tensors, strict=True))
-        args, kwargs = keras.tree.map_structure(
-            lambda v: env[v] if isinstance(v, Value) else v, (step.args, step.kwargs))
-        return fn(*args, **kwargs)
-
-    return Action(window, reads, run)
+    return pointwise(step, windows)
 
 
 def _convolution(step, windows):
     fn, value = step.fn, step.reads[0]
-    if not _keras_activation(fn.activation):
-        return "its activation is not one of Keras's"
+    shape = step.outputs[0].spec.shape
+    if not is_pointwise(fn.activation, shape[-1], len(shape) - 2):
+        return "its activation looks at the whole map"
     if fn.kind == "transpose":
         return _transposed(step, windows)
     kernel = fn.kernel_shape[:-2]

@@ -30,7 +30,7 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
         float32 of shape (N, positions): the clean score minus the score.
     """
     count, chunk = int(np.prod(plan.counts)), plan.positions_at_a_time(batch_size)
-    find = search or (lambda evaluate: evaluate(ops.arange(count)))
+    find = search or (lambda evaluate: evaluate(ops.arange(count, dtype="int32")))
 
     def one_image(image):
         inputs = [_one(v, image) for v in values]

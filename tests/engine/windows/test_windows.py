@@ -93,7 +93,7 @@ def random_model(draw):
 def random_block(draw, rank, x):
     """One to three layers on top of `x`; skips and branches included."""
     kinds = ["conv", "depthwise", "separable", "max", "average", "pad", "crop", "up", "norm",
-             "act", "skip", "branch", "gate", "transpose", "dense", "op"]
+             "act", "skip", "branch", "gate", "transpose", "dense", "op", "own", "place", "place"]
     if rank == 3:
         kinds = [k for k in kinds if k not in ("depthwise", "separable", "branch", "op")]
     kind = draw(st.sampled_from(kinds))
@@ -142,6 +142,16 @@ def random_block(draw, rank, x):
         return conv(rank, "Conv{}DTranspose")(3, 3, stride, padding=padding)(x)
     if kind == "dense":
         return layers.Dense(4, activation="silu")(x)
+    if kind == "own":
+        return draw(st.sampled_from([
+            layers.Lambda(lambda x: x / 2 - 1), Scaled(), layers.Lambda(lambda x: x * abs(x)),
+            layers.Lambda(lambda x: x - ops.max(x, axis=1, keepdims=True)), Placed(),
+            layers.PReLU()]))(x)
+    if kind == "place":
+        shape = [n if draw(st.booleans()) else 1 for n in x.shape[1:]]
+        if draw(st.booleans()):
+            return x + numbers(*shape)
+        return layers.Rescaling(numbers(*shape), offset=numbers(*x.shape[1:]))(x)
     return ops.tanh(x) * 0.5 + ops.relu(x)
 
 
@@ -166,6 +176,10 @@ def test_random_graphs(data):
 def functional(shape, body):
     image = keras.Input(shape)
     return alive(keras.Model(image, body(image)))
+
+
+def mean_head(x):
+    return layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x)))
 
 
 def head(x, units=3):
@@ -197,7 +211,7 @@ def test_a_custom_layer_is_recomputed_whole_from_there():
     def body(x):
         return head(Reversed()(layers.Conv2D(4, 3)(x)) * 2.0)
 
-    assert "Reversed is not a Keras layer" in check(functional((16, 12, 2), body), 4, 3)
+    assert "Reversed looks at the whole map" in check(functional((16, 12, 2), body), 4, 3)
 
 
 def test_layers_of_convnext_keep_the_window():
@@ -230,12 +244,105 @@ def test_a_custom_activation_is_recomputed_whole():
         x = layers.Conv2D(4, 3, activation=lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))(x)
         return layers.Dense(3)(layers.GlobalMaxPooling2D()(x))
 
-    assert "activation is not one of Keras's" in check(functional((16, 12, 2), body), 4, 3)
+    assert "activation looks at the whole map" in check(functional((16, 12, 2), body), 4, 3)
 
 
-def test_a_constant_image_in_the_model():
-    mean = np.random.default_rng(0).normal(size=(16, 12, 2)).astype("float32")
-    check(functional((16, 12, 2), lambda x: head(layers.Conv2D(4, 3)(x - mean))), 4, 3)
+@keras.saving.register_keras_serializable("test_windows")
+class Scaled(layers.Layer):
+    """Weights of its own, one a channel; all 1 until it is trained."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+    def call(self, x):
+        return x * self.factor
+
+
+class Placed(layers.Layer):
+    """Adds a weight a pixel, zeros until it is trained."""
+
+    def build(self, shape):
+        self.place = self.add_weight(shape=shape[1:], initializer="zeros")
+
+    def call(self, x):
+        return x + self.place
+
+
+class Doubled(layers.ReLU):
+    """Calls itself a ReLU, and mixes rows."""
+
+    def call(self, x):
+        return x + 0.5 * ops.roll(x, 1, axis=1)
+
+
+def numbers(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+# What differs from pixel to pixel, and functions of users that look at single pixels.
+PER_PIXEL = {
+    "a mean image": lambda x: layers.Rescaling(1.0, offset=-numbers(16, 12, 2))(x),
+    "a factor a row": lambda x: layers.Rescaling(numbers(16, 1, 1))(x),
+    "a factor a column": lambda x: layers.Rescaling(numbers(12, 1))(x),
+    "statistics a pixel": lambda x: layers.Normalization(
+        axis=(1, 2, 3), mean=numbers(16, 12, 2), variance=numbers(16, 12, 2) ** 2 + 1)(x),
+    "a slope a pixel": lambda x: layers.PReLU()(x),
+    "a slope a row": lambda x: layers.PReLU(shared_axes=(2, 3))(x),
+    "an array": lambda x: x - numbers(16, 12, 2),
+    "an array with a batch axis": lambda x: x * numbers(1, 16, 1, 2),
+    "an array on the left": lambda x: ops.subtract(numbers(16, 12, 1), x),
+    "a list": lambda x: layers.Rescaling(numbers(12, 1).tolist())(x),
+    "a weight a pixel": lambda x: Placed()(x),
+}
+PER_CHANNEL = {
+    "a list a channel": lambda x: layers.Rescaling([2.0, 3.0])(x),
+    "a Lambda": lambda x: layers.Lambda(lambda x: x / 2 - 1)(x),
+    "a Lambda over channels": lambda x: layers.Lambda(lambda x: ops.softmax(x, axis=-1))(x),
+    "a layer with weights": lambda x: Scaled()(x),
+    "an activation": lambda x: layers.Conv2D(4, 3, activation=lambda x: ops.sin(x) + x)(x),
+    "an activation layer": lambda x: layers.Activation(lambda x: ops.sin(x) + x)(x),
+    "a dense layer's": lambda x: layers.Dense(4, activation=lambda x: ops.sin(x) + x)(x),
+}
+WHOLE = {
+    "a mean": lambda x: layers.Lambda(lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True))(x),
+    "a range": lambda x: layers.Lambda(
+        lambda x: ops.where(ops.max(x, axis=(1, 2, 3), keepdims=True) > 2.5, x / 3, x))(x),
+    "neighbors": lambda x: Doubled()(x),
+    "rows": lambda x: layers.Lambda(lambda x: ops.flip(x, axis=2))(x),
+    "places": lambda x: layers.Lambda(
+        lambda x: x * ops.cast(ops.arange(ops.shape(x)[1]), "float32")[:, None, None])(x),
+    "other rows of the batch": lambda x: layers.Lambda(lambda x: x + 0 * ops.roll(x, 1, 0))(x),
+    "groups": lambda x: layers.GroupNormalization(1)(x),
+}
+
+
+@pytest.mark.parametrize("name", [*PER_PIXEL, *PER_CHANNEL])
+def test_what_looks_at_single_pixels_keeps_the_window(name):
+    body = {**PER_PIXEL, **PER_CHANNEL}[name]
+    report = check(functional((16, 12, 2), lambda x: mean_head(body(x))), 4, 3, images=1)
+    assert "the whole map" not in report and "holds" not in report
+
+
+@pytest.mark.parametrize("name", list(WHOLE))
+def test_what_looks_at_more_is_found_out(name):
+    report = check(functional((16, 12, 2), lambda x: mean_head(WHOLE[name](x))), 4, 3, images=1)
+    if name != "other rows of the batch":
+        assert "looks at the whole map" in report
+
+
+def test_patches_of_one_pixel_under_a_factor_a_row():
+    """A window of one pixel fits every array: wrong without a word."""
+    check(functional((12, 10, 3), lambda x: head(layers.Conv2D(4, 3)(
+        layers.Rescaling(numbers(12, 1, 1))(x)))), 1, 1, images=1)
+
+
+def test_trying_leaves_no_trace():
+    model = functional((16, 12, 2), lambda x: head(layers.Lambda(lambda x: x / 2)(
+        layers.Conv2D(4, 3)(Placed()(x)))))
+    before, state = [np.array(w) for w in model.get_weights()], np.random.get_state()[1].copy()
+    kx.occlusion(model, patch_size=4, stride=4)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert np.array_equal(state, np.random.get_state()[1])
 
 
 def test_large_stride_that_skips_pixels():
