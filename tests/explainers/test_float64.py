@@ -7,7 +7,7 @@ from keras import layers, ops
 
 import keras_explain as kx
 
-NAMES = ("saliency", "integrated_gradients", "smooth_grad", "rise", "occlusion", "grad_cam")
+NAMES = ("saliency", "integrated_gradients", "smooth_grad", "rise", "occlusion")
 
 
 def small_net(weights=None):
