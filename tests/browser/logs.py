@@ -1,8 +1,11 @@
 """Logs without training: maps that move, answers that change, words and superpixels."""
 
+import json
+
 import numpy as np
 
 from keras_explain.tensorboard import EventWriter
+from keras_explain.tensorboard.naming import PLUGIN_NAME
 from keras_explain.tensorboard.records import SeriesWriter
 
 EVIL = '<img src=x onerror="document.title=\'owned\'">'
@@ -85,3 +88,26 @@ def write_superpixels(directory, epochs=4, count=2):
         for epoch in range(epochs):
             weights = [np.cos(np.arange(16) + epoch)] * count
             series.step(epoch, f"epoch {epoch + 1}", weights, answers(count, epoch / epochs))
+
+
+def write_begun(directory):
+    """A run whose first epoch has not ended."""
+    with EventWriter(directory / "explanations" / "series0") as writer:
+        SeriesWriter(writer, "grad_cam").examples(-1, photos(2), ["cat", "dog"])
+
+
+def write_damaged(directory, parts=("unreadable", "weightless", "numbers")):
+    """Series as no callback writes them: another format, words without weights, numeric ids."""
+    about = {"format": 1, "method": "damaged", "kind": "words", "signed": True, "unit": "epoch",
+             "pick": "first", "ids": [1], "words": [["no", "weights"]], "truth": None, "set": "s"}
+    abouts = {
+        "unreadable": {**about, "format": 99},
+        "weightless": about,
+        "numbers": {**about, "method": "numbers", "ids": [7, 8], "words": [[42], "text"]},
+    }
+    for part in parts:
+        with EventWriter(directory / "explanations" / part) as writer:
+            for tag, record in (("about", abouts[part]), ("steps", {"label": 1, "set": "s"})):
+                if part == "numbers" and tag == "steps":
+                    record = {**record, "weights": [[1.0], []]}
+                writer.text(f"{part}/{tag}", json.dumps(record), 0, plugin_name=PLUGIN_NAME)

@@ -287,6 +287,43 @@ def test_an_empty_log_says_what_to_do(visit, tmp_path):
     frame.wait_for_selector("table.grid canvas", timeout=20_000)
 
 
+def test_runs_without_steps_hide_no_other(visit, tmp_path):
+    log = tmp_path / "log"
+    logs.write(log / "b trained", epochs=2)
+    logs.write_begun(log / "a begun")
+    logs.write_begun(log / "c begun")
+    page, frame = visit(launch(log))
+    run = frame.get_by_label("Run", exact=True)
+    assert run.input_value() == "b trained"
+    run.select_option("c begun")
+    frame.wait_for_selector("text=the first epoch has not been explained yet")
+    assert frame.locator("table.grid").count() == 0
+    page.keyboard.press("ArrowRight")
+    frame.get_by_role("button", name="Copy link").click()
+    run.select_option("b trained")
+    frame.wait_for_selector("table.grid canvas")
+    assert not page.complaints
+
+
+def test_damaged_records_leave_words_and_the_other_cells(visit, tmp_path):
+    log = tmp_path / "log"
+    logs.write(log, epochs=2)
+    logs.write_damaged(log)
+    page, frame = visit(launch(log), "canvas.map:visible")
+    drawn(frame, frame.locator(".grid tbody tr").nth(2).locator("canvas.map:visible").first)
+    frame.locator(".grid tbody tr").last.scroll_into_view_if_needed()
+    frame.wait_for_selector("text=the values are missing from the log")
+    assert "One series of this log is damaged" in frame.locator(".message").inner_text()
+    frame.get_by_text("42", exact=True).wait_for()  # a word that was a number
+    assert not page.complaints
+
+
+def test_a_log_of_damaged_series_says_so(visit, tmp_path):
+    logs.write_damaged(tmp_path / "log", ("unreadable",))
+    _, frame = visit(launch(tmp_path / "log"), ".message")
+    frame.wait_for_selector("text=One series of this log is damaged")
+
+
 def test_errors_say_what_happened_and_can_be_retried(visit, url):
     page, frame = visit(url)
     page.route("**/keras_explain/series*", lambda route: route.abort())

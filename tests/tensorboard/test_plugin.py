@@ -134,8 +134,6 @@ def test_only_listed_files_are_served(board, path):
 @pytest.mark.parametrize("path, arguments, status", [
     ("/steps", {}, 400),
     ("/steps", {"run": "first/explanations/one"}, 400),
-    ("/steps", {"run": "../..", "series": "grad_cam"}, 404),
-    ("/steps", {"run": "first/explanations/one", "series": "nothing"}, 404),
     ("/picture", {}, 400),
     ("/picture", {"key": "nonsense"}, 404),
     ("/picture", {"key": "../../etc/passwd"}, 404),
@@ -144,6 +142,57 @@ def test_wrong_requests_have_words(board, path, arguments, status):
     code, headers, body = board.get(path, **arguments)
     assert body and headers["Content-Type"].startswith("text/plain")
     assert code == status or (code == 400 and "key" in arguments)  # the loaders differ there
+
+
+@pytest.mark.parametrize("run", ["../..", "first/explanations/one"])
+def test_a_series_without_steps_is_an_empty_list(board, run):
+    assert board.json("/steps", run=run, series="nothing")["steps"] == []
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", ["/series", "/index.js", "/picture?key=nonsense"])
+def test_only_get_and_head_are_answered(board, method, path):
+    request = urllib.request.Request(
+        board.url + path, b"x" if method == "POST" else None, method=method
+    )
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(request)
+    assert error.value.code == 405
+    head = urllib.request.Request(f"{board.url}/series", method="HEAD")
+    with urllib.request.urlopen(head) as response:
+        assert response.status == 200 and response.read() == b""
+
+
+DAMAGED = [
+    "[" * 100_000 + "]" * 100_000,
+    '{"a":' * 50 + "1" + "}" * 50,
+    '{"format": 1, "ids": NaN}',
+    '{"format": 1, "kind": "image", "ids": [1], "limit": 1e999}',
+    "no JSON",
+    "",
+    "[1]",
+    '{"format": 2, "kind": "image", "ids": []}',
+    '{"format": 1, "kind": "image", "ids": 3}',
+    '{"format": 1, "kind": "<b>", "ids": []}',
+]
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_one_bad_run_touches_no_other(tmp_path, fast):
+    write_log(tmp_path / "good", steps=2, name="cam/about")
+    for i, text in enumerate(DAMAGED):
+        with EventWriter(tmp_path / f"bad{i}") as writer:
+            writer.text("evil/about", text, 0, plugin_name=PLUGIN_NAME)
+    board = Board(tmp_path, fast)
+    for _ in range(100):
+        answer = board.json("/series")
+        if answer["unreadable"] == len(DAMAGED) and answer["series"]:
+            break
+        time.sleep(0.1)
+    (found,) = answer["series"]
+    assert answer["unreadable"] == len(DAMAGED)
+    assert found["series"] == "cam/about" and len(found["pictures"]) == 2
+    assert len(board.json("/steps", run=found["run"], series="cam/about")["steps"]) == 3
 
 
 def test_the_frontend_is_served_whole(board):

@@ -15,10 +15,12 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
 from keras_explain.tensorboard.naming import FORMAT, PLUGIN_NAME
+from keras_explain.tensorboard.plugin import reading
 
 _STATIC = pathlib.Path(__file__).parent / "static"
 _CONTENT_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_METHODS = ("GET", "HEAD")
 _ALL = 1_000_000  # data points; an explicit number is what the data provider asks for
 _WEEK = 7 * 24 * 3600
 
@@ -70,20 +72,24 @@ class Dashboard(base_plugin.TBPlugin):
         runs = sorted(run for run, tags in places.items() if tags)
         tags = sorted({tag for run in runs for tag in places[run]})
         if not runs:
-            return _json(request, {"format": FORMAT, "series": []})
+            return _json(request, {"format": FORMAT, "series": [], "unreadable": 0})
         abouts = self._texts(context, experiment, runs, tags)
         pictures = self._blobs(
-            context, experiment, runs, [tag.replace("/about", "/pictures") for tag in tags]
+            context, experiment, runs, [tag.removesuffix("/about") + "/pictures" for tag in tags]
         )
-        found = []
+        found, unreadable = [], sum(map(len, places.values())) - len(abouts)
         for (run, tag), steps in sorted(abouts.items()):
             name = tag.removesuffix("/about")
-            step, time, about = max(steps, key=lambda s: s[1])  # the newest training
+            step, time, record = max(steps, key=lambda s: s[1])  # the newest training
+            about = reading.read_about(record)
+            if about is None:
+                unreadable += 1
+                continue
             blobs = pictures.get((run, f"{name}/pictures"), {}).get(step, (None, []))
             found.append(
                 {"run": run, "series": name, "time": time, "about": about, "pictures": blobs[1]}
             )
-        return _json(request, {"format": FORMAT, "series": found})
+        return _json(request, {"format": FORMAT, "series": found, "unreadable": unreadable})
 
     def _steps(self, request, context, experiment):
         run, name = _argument(request, "run"), _argument(request, "series")
@@ -93,10 +99,8 @@ class Dashboard(base_plugin.TBPlugin):
         steps = {}
         for step, time, header in texts.get((run, f"{name}/steps"), []):
             if step not in steps or time >= steps[step]["time"]:  # a repeated training wins
-                steps[step] = {"step": step, "time": time, "blobs": maps.get(step, (0, []))[1],
-                               **header}
-        if not steps:
-            raise errors.NotFoundError(f"No steps of the series {name!r} in the run {run!r}.")
+                steps[step] = {**reading.read_step(header), "step": step, "time": time,
+                               "blobs": maps.get(step, (0, []))[1]}
         return _json(request, {"steps": [steps[step] for step in sorted(steps)]})
 
     def _picture(self, request, context, experiment):
@@ -120,7 +124,7 @@ class Dashboard(base_plugin.TBPlugin):
         records = {}
         for run, series in found.items():
             for tag, data in series.items():
-                read = ((d.step, d.wall_time, _parsed(d.numpy)) for d in data)
+                read = ((d.step, d.wall_time, _record(d.numpy)) for d in data)
                 records[run, tag] = [r for r in read if r[2] is not None]
         return {place: read for place, read in records.items() if read}
 
@@ -140,10 +144,12 @@ class Dashboard(base_plugin.TBPlugin):
 
 
 def _app(respond):
-    """A WSGI application of a method that answers GET requests."""
+    """A WSGI application of a method that answers GET and HEAD requests."""
 
     @wrappers.Request.application
     def app(request):
+        if request.method not in _METHODS:
+            return _refusal(request)
         context = plugin_util.context(request.environ)
         experiment = plugin_util.experiment_id(request.environ)
         try:
@@ -156,8 +162,16 @@ def _app(respond):
 
 def _serve_file(path, environ, start_response):
     request = wrappers.Request(environ)
+    if request.method not in _METHODS:
+        return _refusal(request)(environ, start_response)
     content_type = _CONTENT_TYPES[path.suffix]
     return http_util.Respond(request, path.read_bytes(), content_type)(environ, start_response)
+
+
+def _refusal(request):
+    response = http_util.Respond(request, "Only GET and HEAD are answered.", "text/plain", code=405)
+    response.headers["Allow"] = ", ".join(_METHODS)
+    return response
 
 
 def _json(request, content):
@@ -171,10 +185,6 @@ def _argument(request, name):
     return value
 
 
-def _parsed(tensor):
+def _record(tensor):
     """The JSON of a record; None for what no callback of ours has written."""
-    try:
-        record = json.loads(tensor.item())
-    except (ValueError, TypeError, AttributeError):
-        return None
-    return record if isinstance(record, dict) else None
+    return reading.parse(tensor.item()) if tensor.size == 1 else None

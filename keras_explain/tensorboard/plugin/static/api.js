@@ -2,9 +2,9 @@
 
 const CACHE_BYTES = 150e6;
 
-/** All series of the log. */
-export async function fetchSeries() {
-  return (await getJson("./series")).series;
+/** All series of the log, and how many cannot be read: {series, unreadable}. */
+export function fetchSeries() {
+  return getJson("./series");
 }
 
 /** All steps of a series: answers, limits, keys of the maps. */

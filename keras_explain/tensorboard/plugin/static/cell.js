@@ -45,9 +45,15 @@ export class Cell {
     if (this.series.error) return this.say(this.series.error, true);
     if (!record) return this.say(this.series.loaded ? "nothing logged yet" : "loading …");
     const behind = record.step === step ? "" : `${record.label}: no later one logged`;
+    if (!this.hasNumbers(record)) return this.say("the values are missing from the log", true);
     if (this.series.kind === "words") this.drawWords(record);
     else if (!this.drawMap(record)) return;
     this.say(this.readout ?? this.remark(record) ?? behind);
+  }
+
+  hasNumbers(record) {
+    const values = this.series.kind === "image" ? record.limits : record.weights;
+    return values?.[this.index] !== undefined;
   }
 
   /** A sentence for screen readers and tool tips. */
@@ -136,7 +142,7 @@ export class Cell {
         this.readout = where + number(value);
       }
     }
-    if (before !== this.hovered) this.drawMap(this.record);
+    if (before !== this.hovered && this.record) this.drawMap(this.record);
     this.say(this.readout ?? (this.record && this.remark(this.record)) ?? "");
   }
 

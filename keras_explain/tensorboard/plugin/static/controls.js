@@ -97,6 +97,14 @@ export class Controls {
     setText(this.unit, grid.series.some((s) => s.about.unit === "batch") ? "Batch" : "Epoch");
   }
 
+  /** Show that there are no steps. */
+  clear() {
+    this.scrubber.max = this.scrubber.value = 0;
+    this.scrubber.disabled = this.play.disabled = true;
+    setText(this.play, "▶");
+    setText(this.where, "");
+  }
+
   /** Show the state. */
   show(grid, index) {
     const { state } = this;

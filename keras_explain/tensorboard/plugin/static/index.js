@@ -7,7 +7,7 @@ import { el } from "./dom.js";
 import { GridView } from "./grid.js";
 import { connect, linkedView, onReload, onTheme, permalink } from "./host.js";
 import { handleKeys, KEYS } from "./keys.js";
-import { Grid, isReadable, runOf, Series } from "./model.js";
+import { Grid, runOf, Series } from "./model.js";
 import { Prefetch } from "./prefetch.js";
 import { State } from "./state.js";
 
@@ -59,9 +59,10 @@ class App {
     if (this.refreshing) return;
     this.refreshing = true;
     try {
-      const infos = (await fetchSeries()).filter(isReadable);
-      this.adopt(infos);
-      if (infos.length) await this.loadRuns();
+      const { series, unreadable } = await fetchSeries();
+      this.unreadable = unreadable;
+      this.adopt(series);
+      if (series.length) await this.loadRuns();
       else this.sayEmpty();
     } catch (error) {
       this.sayError(error.message);
@@ -79,7 +80,10 @@ class App {
     }));
     this.runs = [...new Set(infos.map(runOf))].sort();
     const { state } = this;
-    if (!this.runs.includes(state.run)) state.run = this.runs[0] ?? null;
+    if (!this.runs.includes(state.run)) {
+      state.run = this.runs[0] ?? null;
+      this.guessed = true; // nobody has chosen it
+    }
     if (!this.runs.includes(state.compare) || state.compare === state.run) state.compare = "";
   }
 
@@ -89,19 +93,27 @@ class App {
     const grid = new Grid([...this.all.values()], state.run, state.compare);
     await Promise.all(grid.series.map((series) => series.load()));
     if (state.run !== grid.run || state.compare !== (grid.compare ?? "")) return;
+    const next = this.runs[this.runs.indexOf(state.run) + 1];
+    if (grid.series.some((series) => series.steps.length)) this.guessed = false;
+    if (this.guessed) state.run = next ?? this.runs[0]; // a run that has not begun hides no other
+    if (this.guessed && next) return this.loadRuns();
     this.show(new Grid([...this.all.values()], state.run, state.compare));
   }
 
   show(grid) {
     const failed = grid.series.filter((series) => series.error);
-    if (!grid.steps.length) {
-      if (failed.length) return this.sayError(failed[0].error);
-      return this.say("Training has begun; the first epoch has not been explained yet.");
-    }
-    this.grid = grid;
-    this.say(failed.length ? `${failed[0].method}: ${failed[0].error}` : "");
     this.controls.node.hidden = false;
     this.controls.setRuns(this.runs, grid);
+    if (!grid.steps.length || !grid.rows.length) {
+      this.clear();
+      if (failed.length) return this.sayError(failed[0].error);
+      return this.say(grid.rows.length
+        ? "Training has begun; the first epoch has not been explained yet."
+        : "This run was given no examples to explain.");
+    }
+    this.grid = grid;
+    this.say([...failed.map((series) => `${series.method}: ${series.error}`), this.damage()]
+      .filter(Boolean).join(" "));
     const shape = JSON.stringify([grid.run, grid.compare, grid.methods, grid.rows, grid.steps.length,
       grid.series.map((series) => series.time)]);
     if (shape !== this.shape) {
@@ -128,6 +140,7 @@ class App {
   }
 
   goTo(index) {
+    if (!this.grid) return;
     const { steps } = this.grid;
     const place = Math.min(Math.max(0, index), steps.length - 1);
     const follow = place === steps.length - 1 && !this.state.playing;
@@ -136,6 +149,7 @@ class App {
 
   togglePlay() {
     const { state, grid } = this;
+    if (!grid) return;
     if (state.playing) return state.set({ playing: false });
     const atEnd = this.index() === grid.steps.length - 1;
     state.set({ playing: true, step: atEnd ? grid.steps[0] : grid.steps[this.index()] });
@@ -172,6 +186,7 @@ class App {
     this.scheduled = true;
     requestAnimationFrame(() => {
       this.scheduled = false;
+      if (!this.grid) return;
       const index = this.index();
       this.controls.show(this.grid, index);
       this.view.draw(this.grid.steps[index]);
@@ -185,7 +200,7 @@ class App {
   }
 
   async copyLink() {
-    const address = permalink(this.state.encode(this.grid.steps[this.index()]));
+    const address = permalink(this.state.encode(this.grid?.steps[this.index()] ?? null));
     try {
       await navigator.clipboard.writeText(address);
       this.controls.linked.replaceChildren("Link copied");
@@ -204,10 +219,28 @@ class App {
     this.message.hidden = content.every((part) => part === "");
   }
 
-  sayEmpty() {
-    this.controls.node.hidden = true;
+  /** Take the grid away. */
+  clear() {
+    this.grid = null;
+    this.state.playing = false;
+    this.view?.close();
     this.main.replaceChildren();
     this.shape = null;
+    this.controls.clear();
+  }
+
+  /** What of the log cannot be shown, in words. */
+  damage() {
+    const count = this.unreadable;
+    if (!count) return "";
+    const what = count === 1 ? "One series of this log is" : `${count} series of this log are`;
+    return `${what} damaged, or written by another version, and not shown.`;
+  }
+
+  sayEmpty() {
+    this.clear();
+    this.controls.node.hidden = true;
+    if (this.unreadable) return this.say(this.damage());
     const code = "kx.callbacks.GradCAMCallback(x_val[:8], y_val[:8], log_dir=\"logs\")";
     this.say(
       el("h2", {}, "No explanations in this log yet"),

@@ -2,8 +2,6 @@
 
 import { fetchSteps } from "./api.js";
 
-const FORMAT = 1;
-
 /** The run that a person thinks of: `log/explanations/grad_cam` belongs to `log`. */
 export function runOf(series) {
   return series.run.replace(/(^|\/)explanations\/[^/]+$/, "") || ".";
@@ -113,11 +111,6 @@ export class Grid {
     }
     return `step ${step}`;
   }
-}
-
-/** Whether this dashboard can read a series. */
-export function isReadable(info) {
-  return info.about.format === FORMAT && Array.isArray(info.about.ids);
 }
 
 /** Answers of an example over all steps: [{step, label, predicted, score, truth}]. */
