@@ -53,7 +53,7 @@ class Lime:
         self.explainer, self.samples = LimeImageExplainer(model), samples
 
     def explain(self, image, **options):
-        return self.explainer.explain(image, num_samples=self.samples, **options)
+        return self.explainer.explain(image, samples=self.samples, **options)
 
 
 def methods_of(model, options):
@@ -61,7 +61,7 @@ def methods_of(model, options):
         "occlusion": functools.partial(kx.occlusion, patch_size=56, stride=14),
         "grad_cam": kx.grad_cam,
         "lime": Lime(model, options.samples),
-        "rise": functools.partial(kx.rise, masks=options.samples),
+        "rise": functools.partial(kx.rise, samples=options.samples),
         "integrated_gradients": functools.partial(kx.integrated_gradients, steps=16),
         "smooth_grad": functools.partial(kx.smooth_grad, samples=16),
         **{name: getattr(kx, name) for name in OTHERS},

@@ -111,7 +111,7 @@ class Lime:
         self.explainer = LimeImageExplainer(model, segments="grid")
 
     def explain(self, image, **options):
-        return self.explainer.explain(image, num_samples=1024, **options)
+        return self.explainer.explain(image, samples=1024, **options)
 
 
 def methods(model):

@@ -66,7 +66,8 @@ def ours(case, **options):
     explainer = LimeImageExplainer(case.model, **options)
 
     def run(seed, samples):
-        found = explainer.explain(case.image, [case.top], samples, seed=seed, verbose=0)
+        found = explainer.explain(
+            case.image, target=case.top, samples=samples, seed=seed, verbose=0)
         return found.weights[0], float(found.fidelity[0])
 
     return run
@@ -184,7 +185,8 @@ def measure_samples(case, options):
                              precision=options.precision)
 
     def explain(explainer, samples, seed):
-        found = explainer.explain(case.image, [case.top], samples, seed=seed, verbose=0)
+        found = explainer.explain(
+            case.image, target=case.top, samples=samples, seed=seed, verbose=0)
         return found.weights[0], float(found.fidelity[0])
 
     reference, _ = explain(make(sampler="bernoulli"), options.reference, 1000)

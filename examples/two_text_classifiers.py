@@ -115,9 +115,9 @@ def main(data=None, epochs=10, candidates=40):
     found = {}
     for name, classifier in (("A", careful), ("B", careless)):
         vectorizer, model = classifier
-        explainer = LimeTextExplainer(model, encode=vectorizer, class_names=CLASSES)
+        explainer = LimeTextExplainer(model, tokenizer=vectorizer, class_names=CLASSES)
         explanations = [
-            explainer.explain(text, classes=["positive"], num_samples=256, num_features=5)
+            explainer.explain(text, target="positive", samples=256, num_features=5)
             for text in tested[:candidates]
         ]
         pick = submodular_pick(explanations, budget=5, num_features=5)

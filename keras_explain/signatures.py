@@ -44,9 +44,12 @@ ELSEWHERE = {
     "smooth_samples": "samples", "smooth_noise": "noise", "stdev_spread": "noise",
     "nt_samples": "samples", "labels": "y", "random_state": "seed", "output_index": "output",
     "preprocessing": "preprocess", "preprocessing_function": "preprocess",
+    "top_labels": "top", "hide_color": "baseline", "mask_string": "baseline",
+    "fill": "baseline", "replacement": "baseline", "encode": "tokenizer",
+    "segmentation_fn": "segments", "random_seed": "seed",
 }
 # What a signature shows last, in this order.
-GENERAL = ("target", "output", "input", "score", "normalize")
+GENERAL = ("target", "top", "output", "input", "score", "normalize")
 CALL_ARGUMENTS = ("seed_input", "validation_data", "inputs", "images", "image", "x")
 
 
@@ -76,7 +79,7 @@ def spell_out(
                   for name, hint in _hints(options).items() if name not in own.parameters]
         signature = own.replace(parameters=[*named, *shared])
         is_method = named[0].name == "self"
-        shown = function.__qualname__.split(".")[0] if is_method else function.__name__
+        shown = function.__qualname__.split("<locals>.")[-1].removesuffix(".__init__")
         allowed = positional + is_method
 
         @functools.wraps(function)
@@ -109,7 +112,9 @@ def unknown_option(caller, option, known):
     if translated in known:
         near = [translated]
     hint = f" Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else ""
-    if option in CALL_ARGUMENTS:
+    if option in CALL_ARGUMENTS and "x" in known:
+        hint = " Pass it first, without a name."
+    elif option in CALL_ARGUMENTS:
         hint = " Pass the examples to the result: `explained.predict(x)`."
     return (f"Expected the options of `{caller}` ({', '.join(known)}), received"
             f" {option!r}.{hint}")

@@ -160,4 +160,4 @@ class _WithSamples:
         self.explainer, self.samples = explainer, samples
 
     def explain(self, x, **options):
-        return self.explainer.explain(x, num_samples=self.samples, **options)
+        return self.explainer.explain(x, samples=self.samples, **options)

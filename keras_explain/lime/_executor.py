@@ -1,13 +1,20 @@
 """A Keras model made cheap to run on many perturbed inputs."""
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 from keras import ops, tree
 
 from keras_explain.engine.affine import Affine
 from keras_explain.engine.folding import bind, folded
 from keras_explain.engine.precision import reduced
+from keras_explain.graph.program import Program
 
 
-def fast_executor(model, program, precision="float32"):
+def make_executor(
+    model: keras.Model, program: Program | None, precision: str = "float32"
+) -> Callable[..., Any] | None:
     """From a batch to the outputs of `model(batch, training=False)`, faster; `None` if it cannot.
 
     Each BatchNormalization is folded into the layer before it, which halves the time of networks

@@ -19,24 +19,24 @@ def to_html(explanation, k):
 
 
 def _class_block(explanation, row, k):
-    label = explanation.classes[row]
+    target = explanation.classes[row]
     numbers = (
         f"score {explanation.prediction[row]:.3g}, "
         f"surrogate {explanation.local_prediction[row]:.3g}, "
         f"fidelity {explanation.fidelity[row]:.2f}, stability {explanation.stability[row]:.2f}, "
-        f"{explanation.num_samples} samples"
+        f"{explanation.samples} samples"
     )
     subject = explanation.subject
     body = ""
     if subject.kind == "image":
-        body = _pictures(explanation, label, k)
+        body = _pictures(explanation, target, k)
     elif subject.kind == "text":
-        body = _marked_text(subject, explanation.heatmap(label))
+        body = _marked_text(subject, explanation.heatmap(target))
     rules = explanation.rules[row]
     return (
         f'<h4 style="margin:12px 0 2px">{_escape(explanation.class_names[row])}</h4>'
         f'<div style="color:#666;font-size:12px">{numbers}</div>{body}'
-        + _bars(explanation.top(k, label))
+        + _bars(explanation.top(k, target))
         + (f"<pre>{_escape(rules)}</pre>" if rules else "")
     )
 
@@ -68,15 +68,15 @@ def _marked_text(subject, weights):
     return f'<p style="white-space:pre-wrap;max-width:46em">{"".join(parts)}</p>'
 
 
-def _pictures(explanation, label, k):
+def _pictures(explanation, target, k):
     from keras_explain.images import encode_png
-    from keras_explain.lime._figure import heat_picture, picture
+    from keras_explain.lime._figure import cut_out, overlay_weights
 
     parts = []
     for title, image in (
-        ("top superpixel", picture(explanation, 1, label, "positive")),
-        (f"top {k} superpixels", picture(explanation, k, label, "positive")),
-        ("red for, blue against", heat_picture(explanation, label)),
+        ("top superpixel", cut_out(explanation, 1, target, "positive")),
+        (f"top {k} superpixels", cut_out(explanation, k, target, "positive")),
+        ("red for, blue against", overlay_weights(explanation, target)),
     ):
         data = base64.b64encode(encode_png(image)).decode("ascii")
         parts.append(

@@ -2,14 +2,18 @@
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_explain.checks import check_positive, nearest
 from keras_explain.engine.windows.run import TRUSTED
 from keras_explain.lime import sampling
-from keras_explain.lime._request import check_int
-from keras_explain.lime._samples import Samples, stability, warn_of_weakness
+from keras_explain.lime._arguments import Arguments
+from keras_explain.lime._options import Kernel, Sampler, Surrogate
+from keras_explain.lime._reading import choose_reading, find_defined, refuse_undefined
+from keras_explain.lime._samples import Samples, estimate_stability, warn_of_weakness
 from keras_explain.lime.surrogate import SURROGATES, Ridge, ShapleyRegression
 from keras_explain.progress import Progress
 
@@ -26,23 +30,28 @@ class Problem:
         features: `masks (N, S) -> (N, S)` float, what the surrogate sees; `None` for the masks.
         origin: `(S,)`, the features of the input itself; `None` for ones.
         repeatable: whether a mask always gives the same score.
+        may_be_undefined: whether samples whose score is NaN or infinite are left out, with a
+            warning. Else `scores` raises.
+        is_ambiguous: whether a single score may be a number or the probability of class 1.
         what: the word for a feature.
         rough: as `scores`, faster and less exact: used where the first batch shows that it will do.
     """
 
-    names: tuple
-    scores: object
-    features: object = None
-    origin: np.ndarray = None
+    names: tuple[str, ...]
+    scores: Callable[..., np.ndarray]
+    features: Callable[..., np.ndarray] | None = None
+    origin: np.ndarray | None = None
     repeatable: bool = True
+    may_be_undefined: bool = False
+    is_ambiguous: bool = False
     what: str = "feature"
-    rough: object = None
+    rough: Callable[..., np.ndarray] | None = None
 
 
 class Result(NamedTuple):
     """Fields of an `Explanation`; arrays have one row or number per explained class."""
 
-    classes: tuple
+    classes: tuple[int, ...]
     prediction: np.ndarray
     weights: np.ndarray
     intercept: np.ndarray
@@ -50,12 +59,12 @@ class Result(NamedTuple):
     fidelity: np.ndarray
     held_out_fidelity: np.ndarray
     stability: np.ndarray
-    rules: tuple
-    num_samples: int
+    rules: tuple[str, ...]
+    samples: int
     converged: bool | None
 
 
-class _Plan(NamedTuple):
+class _Design(NamedTuple):
     masks: np.ndarray
     fixed: int  # rows that every fit uses: the input itself, for Shapley values also nothing
     exact: bool  # all subsets, once each
@@ -73,110 +82,122 @@ class LocalModel:
         default_surrogate: a name.
     """
 
-    def __init__(self, sampler, kernel, surrogate, batch_size, *, distance, default_surrogate):
-        self.batch_size = check_int("batch_size", batch_size, 1, "32 suits most models")
+    def __init__(
+        self,
+        sampler: Sampler,
+        kernel: Kernel,
+        surrogate: Surrogate,
+        batch_size: int,
+        *,
+        distance: str,
+        default_surrogate: str,
+    ) -> None:
+        self.batch_size = check_positive("batch_size", batch_size, "32 suits most models.")
         kernels = {"exponential": sampling.Exponential(distance=distance), "shapley": None}
-        self._kernel = _named("kernel", kernel, kernels)
+        self._kernel = _look_up("kernel", kernel, kernels)
         self.is_shapley = self._kernel is None
         if self.is_shapley and (sampler is not None or surrogate is not None):
             raise ValueError(
-                "Expected kernel='shapley' without sampler= and surrogate=, because KernelSHAP "
-                f"prescribes both, received sampler={sampler!r} and surrogate={surrogate!r}."
+                "Expected `sampler` and `surrogate` to be None with kernel='shapley', because"
+                f" KernelSHAP prescribes both, received sampler={sampler!r} and"
+                f" surrogate={surrogate!r}. Leave them out."
             )
-        self._may_enumerate = sampler is None or sampler in _EQUAL_CHANCES
-        self._sampler = _named("sampler", sampler or "hadamard", sampling.SAMPLERS)
-        self.surrogate = _named("surrogate", surrogate or default_surrogate, SURROGATES)
+        self._may_enumerate = sampler is None or (
+            isinstance(sampler, str) and sampler in _EQUAL_CHANCES)
+        self._sampler = _look_up("sampler", sampler or "hadamard", sampling.SAMPLERS)
+        self.surrogate = _look_up("surrogate", surrogate or default_surrogate, SURROGATES)
         if self.is_shapley:
             self._sampler, self.surrogate = sampling.shapley, ShapleyRegression()
 
     @property
-    def is_sparse(self):
+    def is_sparse(self) -> bool:
         """Whether a number of features means something."""
         return not isinstance(self.surrogate, (Ridge, ShapleyRegression))
 
-    def check(self, request):
+    def check(self, arguments: Arguments) -> None:
         """Refuse a number of features where it would do nothing."""
-        if request.num_features is not None and not self.is_sparse:
+        if arguments.num_features is not None and not self.is_sparse:
             raise ValueError(
-                f"Expected num_features=None with {type(self.surrogate).__name__}, which gives "
-                f"every feature a weight, received {request.num_features}. Read the largest with "
-                "explanation.top(k), or use surrogate='highest_weights'."
+                f"Expected `num_features` to be None with {type(self.surrogate).__name__}, which"
+                f" gives every feature a weight, received {arguments.num_features}. Read the"
+                " largest with explanation.top(k), or use surrogate='highest_weights'."
             )
 
-    def explain(self, problem, request):
-        """The `Result` of a `Problem` for a `Request`."""
-        plan = self._plan(problem, request)
-        total = len(plan.masks)
-        progress = Progress(total, f"{len(problem.names)} {problem.what}s", request.verbose)
+    def explain(self, problem: Problem, arguments: Arguments) -> Result:
+        """The `Result` of a `Problem` for the `Arguments` of `explain`."""
+        design = self._draw(problem, arguments)
+        total = len(design.masks)
+        progress = Progress(total, f"{len(problem.names)} {problem.what}s", arguments.verbose)
         scores, ask, next_look = None, problem.scores, 2 * self.batch_size
-        converged = plan.exact if request.tolerance else None
+        converged = design.exact if arguments.tolerance else None
         for start in range(0, total, self.batch_size):
-            masks = plan.masks[start : start + self.batch_size]
+            masks = design.masks[start : start + self.batch_size]
             received = ask(masks, start)
             if scores is None:
-                columns = received.shape[1]
-                classes = request.choose(received[0])
-                scores = np.empty((total, len(classes)))
+                refuse_undefined(received[0], problem.what)
+                read = choose_reading(arguments, received, problem.is_ambiguous)
+                scores = np.empty((total, len(read.chosen)))
                 if problem.rough is not None and len(masks) < total:
-                    ask = _checked_rough(problem, masks, received, classes)
-            _check_columns(received, columns)
+                    ask = _check_rough(problem, masks, received, read)
             done = start + len(received)
-            scores[start:done] = received[:, classes]
+            scores[start:done] = read(received)
             progress.advance(len(received))
-            if request.tolerance and not plan.exact and done >= next_look:
+            if arguments.tolerance and not design.exact and done >= next_look:
                 next_look = done + done // 4
-                samples = self._samples(problem, plan, scores[:done], request)
-                converged = bool(samples.error() <= request.tolerance)
+                samples = self._samples(problem, design, scores[:done], arguments)
+                converged = bool(samples.error() <= arguments.tolerance)
                 if converged:
                     break
         progress.close(f", converged after {done} of {total} samples" if converged else "")
-        samples = self._samples(problem, plan, scores[:done], request)
-        result = _fit(samples, classes, problem.origin, converged)
+        samples = self._samples(problem, design, scores[:done], arguments)
+        result = _fit(samples, read.classes, problem.origin, converged)
         if problem.names:
             warn_of_weakness(samples, result, problem.what)
         return result
 
-    def _plan(self, problem, request):
-        size, total = len(problem.names), request.num_samples
+    def _draw(self, problem, arguments):
+        size, total = len(problem.names), arguments.samples
         ends = np.array([[True] * size, [False] * size])[: 1 + self.is_shapley]
         if size == 0:
-            return _Plan(ends[:1], 1, True)
+            return _Design(ends[:1], 1, True)
         if problem.repeatable and self._may_enumerate and size < 31 and 2**size <= total:
-            return _Plan(sampling.every_subset(size), 0, True)
+            return _Design(sampling.every_subset(size), 0, True)
         masks = ends[:0]
         if size > 1 or not self.is_shapley:
             count = total - len(ends)
-            masks = self._sampler(count, size, np.random.default_rng([request.seed, 0]))
+            masks = self._sampler(count, size, np.random.default_rng([arguments.seed, 0]))
             if masks.shape != (count, size) or masks.dtype != bool:
                 raise ValueError(
-                    f"Expected the sampler to return booleans of shape {(count, size)}, received "
-                    f"{masks.dtype} of shape {masks.shape}."
+                    f"Expected `sampler` to return booleans of shape {(count, size)}, received"
+                    f" {masks.dtype} of shape {masks.shape}. True keeps a {problem.what}."
                 )
-        return _Plan(np.concatenate([ends, masks]), len(ends), len(masks) == 0)
+        return _Design(np.concatenate([ends, masks]), len(ends), len(masks) == 0)
 
-    def _samples(self, problem, plan, scores, request):
-        masks = plan.masks[: len(scores)]
+    def _samples(self, problem, design, scores, arguments):
+        masks, rows = design.masks[: len(scores)], slice(None)
+        if problem.may_be_undefined:
+            rows = find_defined(scores, self.is_shapley)
         features = masks.astype(float) if problem.features is None else problem.features(masks)
         kernel = self._kernel
         if self.is_shapley:
-            kernel = sampling.shapley_weights if plan.exact else sampling.inner_weights
+            kernel = sampling.shapley_weights if design.exact else sampling.inner_weights
         changes = np.abs(features - (1.0 if problem.origin is None else problem.origin))
         weights = kernel(changes) if problem.names else np.ones(len(scores))
         if np.shape(weights) != (len(scores),) or not np.isfinite(weights).all():
             raise ValueError(
-                f"Expected the kernel to return {len(scores)} finite weights, received shape "
+                f"Expected `kernel` to return {len(scores)} finite weights, received shape "
                 f"{np.shape(weights)}. It takes the table of changes, 0 for a feature as it is and "
                 "1 for one that is out."
             )
         return Samples(
-            features,
-            scores,
-            weights,
+            features[rows],
+            scores[rows],
+            weights[rows],
             problem.names,
             self.surrogate,
-            request.num_features,
-            plan.fixed,
-            plan.exact,
+            arguments.num_features,
+            design.fixed,
+            design.exact,
         )
 
 
@@ -189,7 +210,8 @@ def _fit(samples, classes, origin, converged):
     if not samples.exact:
         halves = [samples.halves(column) for column in columns]
         held_out = np.array([samples.held_out_fidelity(c, halves[c]) for c in columns])
-        agreement = np.array([stability(one.weights, two.weights) for (one, _), (two, _) in halves])
+        agreement = np.array(
+            [estimate_stability(one.weights, two.weights) for (one, _), (two, _) in halves])
     return Result(
         classes=tuple(int(c) for c in classes),
         prediction=samples.scores[0].copy(),
@@ -200,40 +222,34 @@ def _fit(samples, classes, origin, converged):
         held_out_fidelity=held_out,
         stability=agreement,
         rules=tuple(fit.rules for fit in fits),
-        num_samples=len(samples.scores),
+        samples=len(samples.scores),
         converged=converged,
     )
 
 
-def _checked_rough(problem, masks, exact, classes):
+def _check_rough(problem, masks, exact, read):
     """`problem.rough` if it gives nearly the exact scores of the first batch, else the exact."""
-    exact = exact[:, classes]
-    error = problem.rough(masks, 0)[:, classes] - exact
+    exact = read(exact)
+    error = read(problem.rough(masks, 0)) - exact
     noise = 1e-6 * np.abs(exact).max(axis=0)  # of a class whose score is constant
     if (error.std(axis=0) <= TRUSTED * exact.std(axis=0) + noise).all():
         return problem.rough
     warnings.warn(
-        "LIME: scores in bfloat16 differ too much from exact ones; this explanation is computed "
-        "in float32",
+        "LIME: scores in bfloat16 differ too much from exact ones. This explanation is computed "
+        "in float32.",
         stacklevel=4,
     )
     return problem.scores
 
 
-def _check_columns(received, columns):
-    if received.shape[1] != columns:
-        raise ValueError(
-            f"Expected {columns} scores per input, as for the first batch, received "
-            f"{received.shape[1]}. If the model returns one number that is no probability, pass "
-            "Predictor(model, binary=False)."
-        )
-
-
-def _named(argument, value, known):
+def _look_up(argument, value, known):
     if isinstance(value, str) and value in known:
         return known[value]
     if callable(value):
         return value
+    near = nearest(value, known)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"Expected {argument} to be one of {sorted(known)} or a callable, received {value!r}."
+        f"Expected `{argument}` to be one of {sorted(known)} or a callable, received"
+        f" {value!r}.{hint}"
     )

@@ -2,13 +2,24 @@
 
 import dataclasses
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from keras_explain.lime.subjects import SUBJECTS, frozen
+from keras_explain.checks import check_choice
+from keras_explain.lime.subjects import (
+    SUBJECTS,
+    ImageSubject,
+    TabularSubject,
+    TextSubject,
+    freeze,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FORMAT = 1
+Sign = Literal["both", "positive", "negative"]
 _SIGNS = {"both": 0, "positive": 1, "negative": -1}
 
 
@@ -41,7 +52,7 @@ class Explanation:
         stability: `(C,)`, the correlation to expect with the weights of another seed; 1 where all
             subsets were tried.
         rules: for each class the decision tree as text, else "".
-        num_samples: how many perturbed inputs the model saw.
+        samples: how many perturbed inputs the model saw.
         seed: the seed that reproduces this.
         converged: whether `tolerance` was reached, `None` without.
 
@@ -49,14 +60,14 @@ class Explanation:
         >>> from keras_explain.lime import LimeTextExplainer
         >>> import numpy as np
         >>> count = lambda texts: np.array([t.count("good") / 2 for t in texts])
-        >>> explanation = LimeTextExplainer(count).explain("good day", classes=[1])
+        >>> explanation = LimeTextExplainer(count).explain("good day", target=1)
         >>> [(f.name, round(f.weight, 3) + 0.0) for f in explanation.top(2)]
         [('good', 0.5), ('day', 0.0)]
     """
 
-    subject: object
-    classes: tuple
-    class_names: tuple
+    subject: ImageSubject | TextSubject | TabularSubject
+    classes: tuple[int, ...]
+    class_names: tuple[str, ...]
     prediction: np.ndarray
     weights: np.ndarray
     intercept: np.ndarray
@@ -64,36 +75,38 @@ class Explanation:
     fidelity: np.ndarray
     held_out_fidelity: np.ndarray
     stability: np.ndarray
-    rules: tuple
-    num_samples: int
+    rules: tuple[str, ...]
+    samples: int
     seed: int
     converged: bool | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in _ARRAYS:
-            object.__setattr__(self, field, frozen(getattr(self, field)))
+            object.__setattr__(self, field, freeze(getattr(self, field)))
 
     @property
-    def features(self):
+    def features(self) -> tuple[str, ...]:
         """The names of the features, in the order of the weights."""
         return self.subject.features
 
     @property
-    def segments(self):
+    def segments(self) -> np.ndarray:
         """The superpixels' labels `(H, W)` of an image."""
         return self.subject.segments
 
     @property
-    def words(self):
+    def words(self) -> tuple[str, ...]:
         """The words of a text, in the order of the weights."""
         return self.subject.words
 
-    def top(self, k=5, label=None, sign="both"):
+    def top(
+        self, k: int = 5, target: int | str | None = None, sign: Sign = "both"
+    ) -> list[Feature]:
         """The features of largest weight.
 
         Args:
             k: how many; fewer where there are not so many weights of that sign.
-            label: index or name of an explained class; `None` for the first.
+            target: index or name of an explained class; `None` for the first.
             sign: `"positive"` for those that speak for the class, `"negative"` against it,
                 `"both"`.
 
@@ -104,19 +117,18 @@ class Explanation:
         Raises:
             ValueError: the class was not explained, or an unknown sign.
         """
-        if sign not in _SIGNS:
-            raise ValueError(f"Expected sign to be one of {list(_SIGNS)}, received {sign!r}.")
-        weights = self.weights[self.row(label)]
+        check_choice("sign", sign, _SIGNS)
+        weights = self.weights[self.row(target)]
         order = np.argsort(-np.abs(weights), kind="stable")
         order = [i for i in order if weights[i] * (_SIGNS[sign] or np.sign(weights[i])) > 0][:k]
         names = self.features
         return [Feature(int(i), names[i], float(weights[i])) for i in order]
 
-    def heatmap(self, label=None):
+    def heatmap(self, target: int | str | None = None) -> np.ndarray:
         """The weights in the shape of the input.
 
         Args:
-            label: index or name of an explained class; `None` for the first.
+            target: index or name of an explained class; `None` for the first.
 
         Returns:
             float32: `(H, W)` for an image, `(T,)` for the words of a text (every occurrence),
@@ -125,13 +137,15 @@ class Explanation:
         Raises:
             ValueError: the class was not explained.
         """
-        return self.subject.spread(self.weights[self.row(label)])
+        return self.subject.spread(self.weights[self.row(target)])
 
-    def mask(self, k=5, label=None, sign="positive"):
+    def mask(
+        self, k: int = 5, target: int | str | None = None, sign: Sign = "positive"
+    ) -> np.ndarray:
         """Where the features of largest weight are.
 
         Args:
-            k, label, sign: as for `top`; by default the features that speak for the class.
+            k, target, sign: as for `top`; by default the features that speak for the class.
 
         Returns:
             bool, of the heatmap's shape.
@@ -140,14 +154,16 @@ class Explanation:
             ValueError: as `top`.
         """
         chosen = np.zeros(len(self.features))
-        chosen[[feature.index for feature in self.top(k, label, sign)]] = 1
+        chosen[[feature.index for feature in self.top(k, target, sign)]] = 1
         return self.subject.spread(chosen) > 0
 
-    def picture(self, k=5, label=None, sign="positive"):
+    def picture(
+        self, k: int = 5, target: int | str | None = None, sign: Sign = "positive"
+    ) -> np.ndarray:
         """The image with only its most important superpixels, the rest faded to gray.
 
         Args:
-            k, label, sign: as for `mask`.
+            k, target, sign: as for `mask`.
 
         Returns:
             uint8 `(H, W, 3)`.
@@ -156,16 +172,16 @@ class Explanation:
             TypeError: a text or a row.
             ValueError: as `top`.
         """
-        from keras_explain.lime._figure import picture
+        from keras_explain.lime._figure import cut_out
 
-        return picture(self, k, label, sign)
+        return cut_out(self, k, target, sign)
 
-    def show(self, k=5, label=None):
+    def show(self, k: int = 5, target: int | str | None = None) -> "Figure":
         """A matplotlib figure: top feature, top-k features and heatmap of an image; bars else.
 
         Args:
             k: number of features.
-            label: index or name of an explained class; `None` for a row of pictures per class.
+            target: index or name of an explained class; `None` for a row of pictures per class.
 
         Returns:
             `matplotlib.figure.Figure`; notebooks display it, `savefig` writes it.
@@ -173,11 +189,11 @@ class Explanation:
         Raises:
             ValueError: as `top`.
         """
-        from keras_explain.lime._figure import figure
+        from keras_explain.lime._figure import draw_figure
 
-        return figure(self, k, label)
+        return draw_figure(self, k, target)
 
-    def to_html(self, k=10):
+    def to_html(self, k: int = 10) -> str:
         """A self-contained piece of HTML without scripts; all texts and names are escaped.
 
         Args:
@@ -190,10 +206,10 @@ class Explanation:
 
         return to_html(self, k)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.to_html()
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The whole explanation in lists, numbers and strings, ready for JSON."""
         data = {"format": _FORMAT, "subject": self.subject.to_dict()}
         for field in dataclasses.fields(self)[1:]:
@@ -203,7 +219,7 @@ class Explanation:
         return data
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "Explanation":
         """The inverse of `to_dict`: every number is the same to the last bit.
 
         Raises:
@@ -223,28 +239,28 @@ class Explanation:
         data["weights"] = np.asarray(data["weights"], float)
         return cls(**data)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """`to_dict` as a JSON text."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> "Explanation":
         """The inverse of `to_json`. Raises as `from_dict`."""
         return cls.from_dict(json.loads(text))
 
-    def row(self, label=None):
+    def row(self, target: int | str | None = None) -> int:
         """The row of an explained class in `weights`, by its index or name."""
-        if label is None:
+        if target is None:
             return 0
         for names in (self.classes, self.class_names):
-            if label in names:
-                return names.index(label)
+            if target in names:
+                return names.index(target)
         raise ValueError(
-            f"Expected one of the explained classes {list(self.classes)} "
-            f"({', '.join(self.class_names)}), received {label!r}. Explain it with classes=[...]."
+            f"Expected one of the explained classes {list(self.classes)}"
+            f" ({', '.join(self.class_names)}), received {target!r}. Explain it: target={target!r}."
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = []
         for row, number in enumerate(self.classes):
             reasons = ", ".join(f"{f.name} ({f.weight:+.3g})" for f in self.top(5, number))
@@ -255,10 +271,10 @@ class Explanation:
             )
         return "\n".join(lines)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<Explanation of {self.subject.kind}, classes {list(self.class_names)}, "
-            f"{len(self.features)} features, {self.num_samples} samples>"
+            f"{len(self.features)} features, {self.samples} samples>"
         )
 
 
@@ -273,9 +289,11 @@ _ARRAYS = (
 )
 
 
-def make(subject, result, class_names, seed):
-    """An `Explanation` of a subject from a `Result`."""
-    names = [str(c) if class_names is None else str(class_names[c]) for c in result.classes]
+def make_explanation(subject: Any, result: Any, arguments: Any) -> Explanation:
+    """An `Explanation` of a subject from a `Result` and the `Arguments` of `explain`."""
     return Explanation(
-        subject=subject, class_names=tuple(names), seed=int(seed), **result._asdict()
+        subject=subject,
+        class_names=arguments.names(result.classes),
+        seed=int(arguments.seed),
+        **result._asdict(),
     )

@@ -1,6 +1,8 @@
 """Any model as one function: a batch of inputs to one column of scores per class."""
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,8 +11,8 @@ from keras import ops, tree
 from keras_explain import backend
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.program import Program
-from keras_explain.graph.targets import two_columns
-from keras_explain.lime._executor import fast_executor
+from keras_explain.lime._executor import make_executor
+from keras_explain.lime._scores import choose_output, is_regressor, to_array, to_columns
 
 
 class Predictor:
@@ -23,8 +25,8 @@ class Predictor:
     A Keras model runs in inference mode as one compiled function together with whatever makes its
     input, in batches of fixed size, so it is traced once; each BatchNormalization is folded into
     the layer before it. The model is not changed, and later training shows. One sigmoid unit
-    becomes two columns, `[1 - p, p]`; so do single columns of a callable whose values are all
-    within 0 and 1.
+    becomes two columns, `[1 - p, p]`; so does the single column of a callable where there are two
+    `class_names` or with `binary=True`. Else a single column stays one.
 
     Args:
         model: a built `keras.Model`, with one input or (through `preprocess`) several; or a
@@ -33,24 +35,41 @@ class Predictor:
         preprocess: from a raw batch to the model's input. Where it gives the same on tensors as on
             NumPy arrays it becomes part of the compiled function.
         output: name or index, for models with several outputs.
-        binary: whether a single column is the probability of class 1. By default found out.
+        binary: whether a single column is the probability of class 1. None finds out, from the
+            end of a Keras model, the number of `class_names`, or a regressor of scikit-learn.
+        target: callable from the model's outputs to one score per input, shape (N,), which is
+            then the only score.
         executor: callable from a batch of tensors to the outputs, used in place of
             `model(x, training=False)`.
+        class_names: names of the classes; their number tells what a single column is.
 
     Raises:
-        TypeError: `model` is neither a Keras model nor callable.
+        TypeError: `model` is neither a Keras model nor callable, or the `predict` method of a
+            classifier of scikit-learn, which gives classes.
         ValueError: several inputs or outputs and no choice, an unknown output, a model that is not
             built.
 
     Example:
         >>> Predictor(lambda rows: rows.mean(axis=1))(np.array([[0.25, 0.75]])).tolist()
-        [[0.5, 0.5]]
+        [[0.5]]
     """
 
-    def __init__(self, model, *, preprocess=None, output=None, binary=None, executor=None):
+    def __init__(
+        self,
+        model: Any,
+        *,
+        preprocess: Callable[..., Any] | None = None,
+        output: str | int | None = None,
+        binary: bool | None = None,
+        target: Callable[..., Any] | None = None,
+        executor: Callable[..., Any] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         self.model = _unbound(model)
         self.is_keras = isinstance(self.model, keras.Model)
-        self.preprocess, self._output, self._binary = preprocess, output, binary
+        self.preprocess, self.target = preprocess, target
+        self._output, self._binary, self._class_names = output, binary, class_names
+        self._retargeted = None
         if not self.is_keras and not callable(self.model):
             probabilities = hasattr(model, "predict_proba")
             raise TypeError(
@@ -68,37 +87,44 @@ class Predictor:
                 f"Expected a built model, received {self.model.name!r} without weights. Call it on "
                 "one batch first."
             )
+        _refuse_labels(self.model)
         self.num_classes = self._count_classes() if self.is_keras else None
-        if self.num_classes == 1 and binary is None:
-            self._binary = self._ends_in_sigmoid()
-        if self.num_classes == 1 and self._binary:
-            self.num_classes = 2
+        self._judge_single_column(model)
         self._is_custom = executor is not None
         if self.is_keras and executor is None:
-            executor = fast_executor(self.model, self._program)
+            executor = make_executor(self.model, self._program)
         self._executor = executor or functools.partial(self.model, training=False)
         self._compiled = self._compile(self._scores) if self.is_keras else None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What errors call the explained output."""
         base = getattr(self.model, "name", None) or getattr(self.model, "__name__", "the model")
         return f"{base!r}" if self._output is None else f"{self._output!r} of {base!r}"
 
     @property
-    def input_spec(self):
+    def is_ambiguous(self) -> bool:
+        """Whether nothing tells if a single column is a probability."""
+        return self._binary is None and self.target is None
+
+    @property
+    def input_spec(self) -> tuple[Any, Any]:
         """`(shape, dtype)` of the model's only input, or `(None, None)` where it is not known."""
         inputs = (getattr(self.model, "inputs", None) or []) if self.is_keras else []
         if len(inputs) != 1:
             return None, None
         return tuple(inputs[0].shape), inputs[0].dtype
 
-    def __call__(self, batch, pad_to=None):
+    def __call__(
+        self, batch: Any, pad_to: int | None = None, *, may_be_undefined: bool = False
+    ) -> np.ndarray:
         """Scores of a batch of raw inputs.
 
         Args:
             batch: an array, a list of texts, or a nested structure of arrays.
             pad_to: a compiled model gets so many inputs, the last one repeated.
+            may_be_undefined: True gives scores that are NaN or infinite back; else they are an
+                error.
 
         Returns:
             Float `(N, classes)`; float32 from a Keras model.
@@ -110,18 +136,30 @@ class Predictor:
         if self.preprocess is not None:
             batch = self.preprocess(batch)
         if not self.is_keras:
-            return self._check(self._choose(self.model(batch)), count)
-        batch = _arrays(batch)
+            outputs = self._choose(self.model(batch))
+            if self.target is None and self._output is None:
+                outputs = choose_output(outputs, count)
+            return self._check(outputs, count, may_be_undefined)
+        batch = _to_arrays(batch)
         if len(self.input_spec[0] or ()) == 2 and getattr(batch, "ndim", 2) == 1:
             batch = batch[:, None]
         padded = tree.map_structure(lambda leaf: pad(leaf, pad_to), batch)
-        return self.fetch(self._compiled(padded), count)
+        scores = ops.convert_to_numpy(self._compiled(padded))[:count]
+        return self._check(scores, count, may_be_undefined)
 
-    def reduced(self):
+    def with_target(self, target: Callable[..., Any]) -> "Predictor":
+        """This predictor with another target; the one that was asked last is kept, compiled."""
+        if self._retargeted is None or self._retargeted.target is not target:
+            self._retargeted = Predictor(
+                self.model, preprocess=self.preprocess, output=self._output, target=target,
+                executor=self._executor if self._is_custom else None)
+        return self._retargeted
+
+    def reduce(self) -> "Predictor | None":
         """This predictor with the model's maps in bfloat16, or `None` if that cannot be."""
         if not self.is_keras or self._is_custom:
             return None
-        executor = fast_executor(self.model, self._program, "bfloat16")
+        executor = make_executor(self.model, self._program, "bfloat16")
         if executor is None:
             return None
         return Predictor(
@@ -129,10 +167,13 @@ class Predictor:
             preprocess=self.preprocess,
             output=self._output,
             binary=self._binary,
+            target=self.target,
             executor=executor,
         )
 
-    def composed(self, compose, sample):
+    def compose(
+        self, compose: Callable[..., Any], sample: np.ndarray
+    ) -> Callable[..., Any] | None:
         """`compose` and the model as one compiled function, or `None` if that cannot be.
 
         Args:
@@ -151,7 +192,7 @@ class Predictor:
 
         return self._compile(scores)
 
-    def fetch(self, scores, count):
+    def fetch(self, scores: Any, count: int) -> np.ndarray:
         """The first `count` rows of compiled scores as a checked NumPy array."""
         return self._check(ops.convert_to_numpy(scores)[:count], count)
 
@@ -162,12 +203,18 @@ class Predictor:
         return backend.compiled(fn, self.model.variables)
 
     def _choose(self, outputs):
-        """One of several outputs, by key, name or position."""
+        """What the target makes of the outputs, or one of them by key, name or position."""
+        if self.target is not None and self._output is None:
+            return self.target(outputs)
+        chosen = self._choose_output(outputs)
+        return chosen if self.target is None else self.target(chosen)
+
+    def _choose_output(self, outputs):
         if not isinstance(outputs, (dict, list, tuple)):
             return outputs
         key = self._output
         if key is None and not self.is_keras and not isinstance(outputs, dict):
-            return outputs  # scores as nested lists
+            return outputs  # scores as nested lists, or several outputs: the count will tell
         names = list(getattr(self.model, "output_names", range(len(outputs))))
         if isinstance(outputs, dict):
             names, outputs = list(outputs), list(outputs.values())
@@ -184,6 +231,8 @@ class Predictor:
 
     def _count_classes(self):
         """The number of columns, or `None` where only a call can tell (subclassed models)."""
+        if self.target is not None:
+            return 1
         try:
             outputs = self.model.output
         except (AttributeError, ValueError):  # Sequential models know `outputs` only
@@ -197,6 +246,20 @@ class Predictor:
                 ". Explain a part of it: a callable such as lambda x: model(x)[:, row, column]."
             )
         return shape[1] if len(shape) == 2 else 1
+
+    def _judge_single_column(self, model):
+        """Find out, as far as it can be known without a call, what a single column means."""
+        if self.target is not None:
+            self._binary = False
+        if self._binary is None and self.is_keras and self.num_classes in (1, None):
+            self._binary = self._ends_in_sigmoid()
+        if self._binary is None and self.num_classes in (1, None):
+            if self._class_names is not None and len(self._class_names) < 3:
+                self._binary = len(self._class_names) == 2
+            elif is_regressor(model):
+                self._binary = False
+        if self.num_classes == 1 and self._binary is not False:
+            self.num_classes = 2 if self._binary else None
 
     @functools.cached_property
     def _program(self):
@@ -214,8 +277,8 @@ class Predictor:
         except Exception:  # what does not show it is judged by its scores, as a callable is
             return None
 
-    def _check(self, scores, count):
-        scores = _columns(scores, self._binary)
+    def _check(self, scores, count, may_be_undefined=False):
+        scores = to_columns(scores, self._binary)
         if scores.ndim != 2 or len(scores) != count:
             raise ValueError(
                 f"Expected scores of shape ({count},) or ({count}, classes) for {count} inputs, "
@@ -223,7 +286,7 @@ class Predictor:
                 "returns them."
             )
         broken = np.count_nonzero(~np.isfinite(scores).all(axis=1))
-        if broken:
+        if broken and not may_be_undefined:
             raise ValueError(
                 f"Expected finite scores, received NaN or infinity from {self.name} for {broken} "
                 f"of {count} perturbed inputs. Look at the model's weights and its preprocessing."
@@ -250,19 +313,13 @@ def pad(array, length):
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing > 0 else array
 
 
-def _columns(scores, binary):
-    """Scores as floats `(N, classes)`; `binary=None` judges a single column by its values."""
-    scores = _array(scores)
-    if scores.dtype not in (np.float32, np.float64):
-        scores = scores.astype(np.float32)
-    if scores.ndim == 1:
-        scores = scores[:, None]
-    if scores.ndim == 2 and scores.shape[1] == 1:
-        if binary is None:
-            binary = scores.size and scores.min() >= 0 and scores.max() <= 1
-        if binary:
-            scores = two_columns(scores)
-    return scores
+def _refuse_labels(model):
+    owner = getattr(model, "__self__", None)
+    if getattr(model, "__name__", "") == "predict" and hasattr(owner, "predict_proba"):
+        raise TypeError(
+            "Expected a function that gives scores, received the method `predict` of"
+            f" {type(owner).__name__}, which gives classes. Pass its predict_proba method."
+        )
 
 
 def _unbound(model):
@@ -273,14 +330,8 @@ def _unbound(model):
     return owner if is_method else model
 
 
-def _arrays(batch):
+def _to_arrays(batch):
     """NumPy arrays of what `preprocess` made; a list of texts or of rows is one array."""
     if isinstance(batch, list) and not hasattr(batch[0], "shape"):
-        return np.array(batch, dtype=object if isinstance(batch[0], str) else None)
-    return tree.map_structure(_array, batch)
-
-
-def _array(leaf):
-    if hasattr(leaf, "toarray"):  # scipy's sparse matrices, from scikit-learn's vectorizers
-        return leaf.toarray()
-    return ops.convert_to_numpy(leaf) if ops.is_tensor(leaf) else np.asarray(leaf)
+        return np.array(batch, dtype=object) if isinstance(batch[0], str) else to_array(batch)
+    return tree.map_structure(to_array, batch)

@@ -1,7 +1,7 @@
 """Which features are left out in which sample, and how much a sample counts.
 
 A mask is a row of booleans, one for each feature: `True` keeps the feature, `False` takes it out.
-A sampler is any callable `(num_samples, num_features, rng) -> (num_samples, num_features)` masks; a
+A sampler is any callable `(samples, num_features, rng) -> (samples, num_features)` masks; a
 kernel any callable from the changes `(N, S)`, 0 for a feature as it is and 1 for one that is out,
 to weights `(N,)`.
 """
@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 
-def hadamard(num_samples, num_features, rng):
+def hadamard(samples, num_features, rng):
     """Masks from a folded Hadamard design: every two features vary independently of each other.
 
     In independent random masks any two features are together by chance, and the surrogate pays
@@ -20,7 +20,7 @@ def hadamard(num_samples, num_features, rng):
     two features out of their weights. About half as many samples as `bernoulli` for the same
     weights.
 
-    The design is as large as `num_samples` asks for, and is made of blocks that are such designs
+    The design is as large as `samples` asks for, and is made of blocks that are such designs
     themselves, of the smallest power of two above `num_features`: so a run that stops early has
     used balanced masks too.
 
@@ -28,12 +28,12 @@ def hadamard(num_samples, num_features, rng):
     Biometrika 1946; Box and Wilson 1951 (fold-over).
 
     Args:
-        num_samples: number of masks.
+        samples: number of masks.
         num_features: number of features.
         rng: a `numpy.random.Generator`.
 
     Returns:
-        bool `(num_samples, num_features)`, half of it `True`.
+        bool `(samples, num_features)`, half of it `True`.
 
     Example:
         >>> masks = hadamard(8, 4, np.random.default_rng(0))
@@ -41,7 +41,7 @@ def hadamard(num_samples, num_features, rng):
         ([4, 4, 4, 4], [1.0, 0.0, 0.0, 0.0])
     """
     block_bits = (num_features - 1).bit_length()
-    bits = max(block_bits, (max(num_samples - 1, 0) // 2).bit_length())
+    bits = max(block_bits, (max(samples - 1, 0) // 2).bit_length())
     block, blocks = 1 << block_bits, 1 << (bits - block_bits)
     # Columns that differ in their low bits are orthogonal within each block already.
     columns = rng.choice(block, num_features, replace=False)
@@ -49,18 +49,18 @@ def hadamard(num_samples, num_features, rng):
     signs = rng.integers(0, 2, num_features).astype(bool)
     rows = [block * number + rng.permutation(block) for number in rng.permutation(blocks)]
     half = _odd_parity(np.concatenate(rows)[:, None] & columns) ^ signs
-    return np.stack([half, ~half], axis=1).reshape(-1, num_features)[:num_samples]
+    return np.stack([half, ~half], axis=1).reshape(-1, num_features)[:samples]
 
 
-def bernoulli(num_samples, num_features, rng):
+def bernoulli(samples, num_features, rng):
     """Masks that keep each feature independently with probability 1/2: what `lime` does to images.
 
     Args, returns: as `hadamard`.
     """
-    return rng.integers(0, 2, (num_samples, num_features), dtype=np.uint8).astype(bool)
+    return rng.integers(0, 2, (samples, num_features), dtype=np.uint8).astype(bool)
 
 
-def uniform(num_samples, num_features, rng):
+def uniform(samples, num_features, rng):
     """Masks that take out a uniformly drawn number of features: the paper's, and `lime`'s for text.
 
     Compared with `bernoulli` more samples are close to the input (a single word missing) and more
@@ -70,12 +70,12 @@ def uniform(num_samples, num_features, rng):
 
     Args, returns: as `hadamard`.
     """
-    missing = rng.integers(1, num_features + 1, num_samples)
-    ranks = rng.random((num_samples, num_features)).argsort(axis=1).argsort(axis=1)
+    missing = rng.integers(1, num_features + 1, samples)
+    ranks = rng.random((samples, num_features)).argsort(axis=1).argsort(axis=1)
     return ranks >= missing[:, None]
 
 
-def sobol(num_samples, num_features, rng):
+def sobol(samples, num_features, rng):
     """Masks from a scrambled Sobol sequence: the best when samples are few (128 and below).
 
     Reference: Owen, "Scrambling Sobol' and Niederreiter-Xing points", Journal of Complexity 1998.
@@ -85,11 +85,11 @@ def sobol(num_samples, num_features, rng):
     from scipy.stats import qmc
 
     sequence = qmc.Sobol(num_features, scramble=True, rng=rng)
-    power = max(num_samples - 1, 0).bit_length()  # balanced only in powers of two
-    return sequence.random_base2(power)[:num_samples] < 0.5
+    power = max(samples - 1, 0).bit_length()  # balanced only in powers of two
+    return sequence.random_base2(power)[:samples] < 0.5
 
 
-def shapley(num_samples, num_features, rng):
+def shapley(samples, num_features, rng):
     """Pairs of a mask and its complement, of a size drawn with KernelSHAP's weight.
 
     Reference: Covert and Lee, "Improving KernelSHAP", AISTATS 2021 (paired sampling).
@@ -98,10 +98,10 @@ def shapley(num_samples, num_features, rng):
     """
     sizes = np.arange(1, num_features)
     weights = 1 / (sizes * (num_features - sizes))
-    kept = rng.choice(sizes, -(-num_samples // 2), p=weights / weights.sum())
+    kept = rng.choice(sizes, -(-samples // 2), p=weights / weights.sum())
     ranks = rng.random((len(kept), num_features)).argsort(axis=1).argsort(axis=1)
     half = ranks < kept[:, None]
-    return np.stack([half, ~half], axis=1).reshape(-1, num_features)[:num_samples]
+    return np.stack([half, ~half], axis=1).reshape(-1, num_features)[:samples]
 
 
 def every_subset(num_features):

@@ -7,6 +7,7 @@ input comparable with a part of another; and `to_dict()`/`from_dict()` for JSON.
 
 import base64
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -28,24 +29,24 @@ class ImageSubject:
     kind = "image"
 
     def __post_init__(self):
-        object.__setattr__(self, "image", frozen(self.image))
-        object.__setattr__(self, "segments", frozen(self.segments))
+        object.__setattr__(self, "image", freeze(self.image))
+        object.__setattr__(self, "segments", freeze(self.segments))
 
     @property
-    def features(self):
+    def features(self) -> tuple[str, ...]:
         """`("superpixel 0", ...)`."""
         return tuple(f"superpixel {i}" for i in range(int(self.segments.max()) + 1))
 
     @property
-    def picture(self):
+    def picture(self) -> np.ndarray:
         """The image with channels last, `(H, W)` or `(H, W, C)`."""
         return np.moveaxis(self.image, 0, -1) if self.channels == 0 else self.image
 
-    def spread(self, weights):
+    def spread(self, weights: Any) -> np.ndarray:
         """float32 `(H, W)`: each pixel has the weight of its superpixel."""
         return np.asarray(weights, np.float32)[self.segments]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
         return {
             "kind": self.kind,
@@ -55,7 +56,7 @@ class ImageSubject:
         }
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "ImageSubject":
         """The inverse of `to_dict`."""
         image, segments = _array_from_dict(data["image"]), _array_from_dict(data["segments"])
         return cls(image, segments, data["channels"])
@@ -72,25 +73,25 @@ class TextSubject:
     """
 
     text: str
-    words: tuple
-    spans: tuple
+    words: tuple[str, ...]
+    spans: tuple[tuple[int, int, int], ...]
 
     kind = "text"
 
     @property
-    def features(self):
+    def features(self) -> tuple[str, ...]:
         """The words."""
         return self.words
 
-    def spread(self, weights):
+    def spread(self, weights: Any) -> np.ndarray:
         """float32 `(T,)`: one weight for each occurrence of a word, in the text's order."""
         return np.asarray(weights, np.float32)[[feature for _, _, feature in self.spans]]
 
-    def key(self, index):
+    def key(self, index: int) -> str:
         """The word itself."""
         return self.words[index]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
         return {
             "kind": self.kind,
@@ -100,7 +101,7 @@ class TextSubject:
         }
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "TextSubject":
         """The inverse of `to_dict`."""
         return cls(data["text"], tuple(data["words"]), tuple(map(tuple, data["spans"])))
 
@@ -116,21 +117,21 @@ class TabularSubject:
         values: the row's value of each: `35`, `"red"`.
     """
 
-    features: tuple
-    columns: tuple
-    values: tuple
+    features: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[Any, ...]
 
     kind = "tabular"
 
-    def spread(self, weights):
+    def spread(self, weights: Any) -> np.ndarray:
         """float32 `(F,)`."""
         return np.asarray(weights, np.float32)
 
-    def key(self, index):
+    def key(self, index: int) -> str:
         """The table's feature, whatever its value."""
         return self.columns[index]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict."""
         return {
             "kind": self.kind,
@@ -140,7 +141,7 @@ class TabularSubject:
         }
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "TabularSubject":
         """The inverse of `to_dict`."""
         return cls(tuple(data["features"]), tuple(data["columns"]), tuple(data["values"]))
 
@@ -148,7 +149,7 @@ class TabularSubject:
 SUBJECTS = {cls.kind: cls for cls in (ImageSubject, TextSubject, TabularSubject)}
 
 
-def frozen(array):
+def freeze(array: Any) -> np.ndarray:
     """A read-only copy."""
     array = np.array(array)
     array.setflags(write=False)

@@ -1,13 +1,14 @@
 """SP-LIME: a few explanations that together show what a model does."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from keras_explain.lime._request import check_int
+from keras_explain.checks import check_positive
 from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.vocabulary import Vocabulary
-from keras_explain.progress import Progress
+from keras_explain.progress import Progress, Verbose
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,13 +24,13 @@ class Pick:
         table: `(n, d)` absolute weights of all explanations, columns in the order of `importance`.
     """
 
-    indices: tuple
-    explanations: tuple
-    importance: dict
-    covered: tuple
+    indices: tuple[int, ...]
+    explanations: tuple[Explanation, ...]
+    importance: dict[str, float]
+    covered: tuple[float, ...]
     table: np.ndarray
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{len(self.indices)} explanations cover {self.covered[-1]:.0%} of importance"]
         for index, explanation, share in zip(
             self.indices, self.explanations, self.covered, strict=True
@@ -38,7 +39,15 @@ class Pick:
         return "\n".join(lines)
 
 
-def submodular_pick(explanations, budget=5, *, data=None, num_features=10, vocabulary=None):
+def submodular_pick(
+    explanations: Any,
+    budget: int = 5,
+    *,
+    data: Any = None,
+    num_features: int = 10,
+    vocabulary: Vocabulary | None = None,
+    verbose: Verbose = "auto",
+) -> Pick:
     """Choose the explanations that a person should read to judge a model.
 
     One explanation says little about a model, and nobody reads a thousand. Features that matter in
@@ -53,12 +62,13 @@ def submodular_pick(explanations, budget=5, *, data=None, num_features=10, vocab
         explanations: a list of `Explanation` of one kind; or an explainer, together with `data`.
             Of several classes the first counts.
         budget: how many to pick.
-        data: the inputs that the explainer explains, with its default arguments; a progress bar
-            is shown on a terminal. For other arguments pass
-            `[explainer.explain(x, num_samples=500) for x in data]`.
+        data: the inputs that the explainer explains, with its default arguments. For other
+            arguments pass
+            `[explainer.explain(x, samples=500) for x in data]`.
         num_features: how many of an explanation's weights count, the largest: what a reader sees.
         vocabulary: a `Vocabulary` that makes superpixels of different images comparable; for
             images only. Words are features of texts, columns those of tables.
+        verbose: progress over `data` on stderr: "auto" where it is a terminal, 0 never, 1 always.
 
     Returns:
         A `Pick`.
@@ -74,11 +84,11 @@ def submodular_pick(explanations, budget=5, *, data=None, num_features=10, vocab
         >>> pick.indices, list(pick.importance)
         ((1, 2), ['b', 'a', 'x'])
     """
-    budget = check_int("budget", budget, 1, "a person reads 5 to 10")
-    check_int("num_features", num_features, 1, "10 are usual")
-    explanations = _explanations(explanations, data)
-    keys = _keys(explanations, vocabulary)
-    names, table = _table(explanations, keys, num_features)
+    budget = check_positive("budget", budget, "A person reads 5 to 10.")
+    check_positive("num_features", num_features, "10 are usual.")
+    explanations = _collect(explanations, data, verbose)
+    keys = _name_features(explanations, vocabulary)
+    names, table = _tabulate(explanations, keys, num_features)
     importance = np.sqrt(table.sum(axis=0))
     if not importance.any():
         raise ValueError(
@@ -86,7 +96,7 @@ def submodular_pick(explanations, budget=5, *, data=None, num_features=10, vocab
         )
     order = np.argsort(-importance, kind="stable")
     table, importance = table[:, order], importance[order]
-    chosen, covered = _greedy(table, importance, min(budget, len(explanations)))
+    chosen, covered = _pick_greedily(table, importance, min(budget, len(explanations)))
     return Pick(
         indices=tuple(chosen),
         explanations=tuple(explanations[i] for i in chosen),
@@ -96,11 +106,12 @@ def submodular_pick(explanations, budget=5, *, data=None, num_features=10, vocab
     )
 
 
-def _explanations(explanations, data):
+def _collect(explanations, data, verbose):
     if hasattr(explanations, "explain"):
         if data is None:
-            raise TypeError("Expected data= together with an explainer, received none.")
-        progress, results = Progress(len(data), "explaining", "auto"), []
+            raise TypeError(
+                "Expected `data` together with an explainer, received None. Pass what to explain.")
+        progress, results = Progress(len(data), "explaining", verbose), []
         is_frame = hasattr(data, "iloc")
         for row in (data.iloc[i : i + 1] for i in range(len(data))) if is_frame else data:
             results.append(explanations.explain(row, verbose=0))
@@ -108,32 +119,33 @@ def _explanations(explanations, data):
         progress.close()
         explanations = results
     elif data is not None:
-        raise TypeError("Expected data= only with an explainer, received it with explanations.")
+        raise TypeError(
+            "Expected `data` only with an explainer, received it with explanations. Leave it out.")
     explanations = list(explanations)
     kinds = {e.subject.kind if isinstance(e, Explanation) else type(e) for e in explanations}
     if len(kinds) != 1 or not isinstance(next(iter(kinds)), str):
         raise TypeError(
             "Expected an explainer or a list of Explanations of one kind (images, texts or rows), "
-            f"received {sorted(map(str, kinds)) or 'an empty list'}."
+            f"received {sorted(map(str, kinds)) or 'an empty list'}. Pick from each kind apart."
         )
     return explanations
 
 
-def _keys(explanations, vocabulary):
+def _name_features(explanations, vocabulary):
     """For each explanation what its features are called across explanations."""
     subjects = [explanation.subject for explanation in explanations]
     if subjects[0].kind != "image":
         if vocabulary is not None:
             raise ValueError(
-                f"Expected vocabulary= only for images, received it for a {subjects[0].kind}. Its "
+                f"Expected `vocabulary` only for images, received it for a {subjects[0].kind}. Its "
                 "features are comparable as they are."
             )
         return [[subject.key(i) for i in range(len(subject.features))] for subject in subjects]
-    words = (vocabulary or Vocabulary()).words(subjects)
+    words = (vocabulary or Vocabulary()).assign(subjects)
     return [[f"cluster {word}" for word in row] for row in words]
 
 
-def _table(explanations, keys, num_features):
+def _tabulate(explanations, keys, num_features):
     """Names of all features `(d,)`, and absolute weights `(n, d)` of the largest few."""
     names = {name: None for row in keys for name in row}
     column = {name: number for number, name in enumerate(names)}
@@ -144,7 +156,7 @@ def _table(explanations, keys, num_features):
     return list(names), table
 
 
-def _greedy(table, importance, budget):
+def _pick_greedily(table, importance, budget):
     """Rows by gain in covered importance; of equal gain the one with the larger weights."""
     shown, total = table > 0, table.sum(axis=1)
     seen, chosen, covered = np.zeros(len(importance), bool), [], []

@@ -1,10 +1,11 @@
 """A table of examples: what its features are and by which values they can be replaced."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from keras_explain.lime._request import check_int
+from keras_explain.checks import check_integer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,13 +81,13 @@ class Table:
         self._refuse_missing(self.columns, "data")
         self.is_numeric = all(column.dtype.kind in "biuf" for column in self.columns)
         if bins is not None:
-            check_int("bins", bins, 2, "4 makes quartiles, None leaves numbers continuous")
+            check_integer("bins", bins, 2, "4 makes quartiles, None leaves numbers continuous.")
         self.parts = self._make_parts(categorical, groups or {}, bins)
 
     def __len__(self):
         return len(self.columns[0])
 
-    def row(self, values):
+    def check_row(self, values: Any) -> list[Any]:
         """One row as a list of values, checked: a sequence, a dict, a pandas Series or DataFrame.
 
         Raises:

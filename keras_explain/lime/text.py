@@ -1,17 +1,24 @@
 """LIME for texts: which words speak for a class."""
 
+from collections.abc import Callable
+from typing import Any, Literal, Unpack
+
 import numpy as np
 
-from keras_explain.lime._explainer import Explainer
+from keras_explain.checks import check_choice
+from keras_explain.lime._arguments import Arguments
+from keras_explain.lime._base import LimeExplainer
 from keras_explain.lime._local import Problem
-from keras_explain.lime.explanation import make
+from keras_explain.lime._options import ExplainerOptions, ExplainOptions
+from keras_explain.lime.explanation import Explanation, make_explanation
 from keras_explain.lime.subjects import TextSubject
 from keras_explain.lime.words import split_words
+from keras_explain.signatures import spell_out
 
 _NUM_FEATURES = 10
 
 
-class LimeTextExplainer(Explainer):
+class LimeTextExplainer(LimeExplainer):
     """Explains a text classifier by the words that raise or lower a class's score.
 
     Words are taken out of the text, the shortened texts are scored, and a sparse linear model of
@@ -23,24 +30,19 @@ class LimeTextExplainer(Explainer):
 
     Args:
         model: a Keras model that takes strings (`TextVectorization` inside), a Keras model of
-            tokens together with `encode`, a callable from a list of strings to scores
+            tokens together with `tokenizer`, a callable from a list of strings to scores
             `(N, classes)`, or a `Predictor`.
-        encode: from a list of strings to the model's input: an array `(N, tokens)` of fixed
-            length, a dict of arrays, a sparse matrix. A `TextVectorization` layer is one.
+        tokenizer: for models that do not take strings, what makes their input from a list of
+            texts: a `TextVectorization` layer, or a function that returns an array `(N, tokens)`
+            of fixed length, a dict of arrays or a sparse matrix.
         words: `"bag"`: a word is one feature, all its occurrences are taken out together, as in
             the paper; `"positions"`: each occurrence is a feature of its own.
         split: from a text to words: a callable that returns a list of words or of `(start, end)`;
             by default `split_words`, Unicode's word boundaries.
-        replacement: what stands for a word that is out, such as `"[UNK]"` for models that care
-            about positions. By default nothing.
-        sampler: `"hadamard"`, `"bernoulli"`, `"uniform"` (the paper's), `"sobol"` or a callable;
-            see `keras_explain.lime.sampling`. By default `"hadamard"`.
-        kernel: how samples are weighted: `"exponential"` of the cosine distance, another
-            `Exponential(width, distance)`, a callable, or `"shapley"` for KernelSHAP.
-        surrogate: `"k_lasso"`, `"highest_weights"`, `"forward_selection"`, `"ridge"`,
-            `"decision_tree"` or a callable. By default `"k_lasso"`.
-        class_names: the classes' names.
+        baseline: what stands for a word that is out, such as `"[UNK]"` for models that care about
+            positions. By default nothing.
         batch_size: the largest number of texts that the model sees at once.
+        **options: those of `ExplainerOptions`.
 
     Raises:
         TypeError, ValueError: an argument is none of the above.
@@ -49,76 +51,59 @@ class LimeTextExplainer(Explainer):
         >>> import numpy as np
         >>> from keras_explain.lime import LimeTextExplainer
         >>> score = lambda texts: np.array([0.5 + 0.4 * ("fine" in t) for t in texts])
-        >>> explanation = LimeTextExplainer(score).explain("a fine, fine day", classes=[1])
+        >>> explanation = LimeTextExplainer(score).explain("a fine, fine day", target=1)
         >>> explanation.words, explanation.top(1)[0].name
         (('a', 'fine', 'day'), 'fine')
     """
 
+    @spell_out(LimeExplainer)
     def __init__(
         self,
-        model,
+        model: Any,
         *,
-        encode=None,
-        words="bag",
-        split=split_words,
-        replacement="",
-        sampler=None,
-        kernel="exponential",
-        surrogate=None,
-        class_names=None,
-        batch_size=128,
-    ):
-        super().__init__(
-            model,
-            encode,
-            class_names,
-            num_features=_NUM_FEATURES,
-            sampler=sampler,
-            kernel=kernel,
-            surrogate=surrogate,
-            batch_size=batch_size,
-            distance="cosine",
-            default_surrogate="k_lasso",
-        )
-        if words not in ("bag", "positions"):
-            raise ValueError(f"Expected words to be 'bag' or 'positions', received {words!r}.")
+        tokenizer: Callable[..., Any] | None = None,
+        words: Literal["bag", "positions"] = "bag",
+        split: Callable[[str], Any] = split_words,
+        baseline: str = "",
+        batch_size: int = 128,
+        **options: Unpack[ExplainerOptions],
+    ) -> None:
+        super().__init__(model, tokenizer, num_features=_NUM_FEATURES, batch_size=batch_size,
+                         distance="cosine", default_surrogate="k_lasso", **options)
+        check_choice("words", words, ("bag", "positions"))
+        if not isinstance(baseline, str):
+            raise TypeError(
+                "Expected `baseline` to be a str that stands for a word, received"
+                f" {baseline!r}. Pass the name of the token for unknown words."
+            )
         if not callable(split):
             raise TypeError(
-                f"Expected split to be a callable from a text to words, received {split!r}. For a "
-                "regular expression pass lambda text: re.findall(pattern, text)."
+                f"Expected `split` to be a callable from a text to words, received {split!r}. For"
+                " a regular expression pass lambda text: re.findall(pattern, text)."
             )
         dtype = self._predictor.input_spec[1]
         if self._predictor.is_keras and self._predictor.preprocess is None:
             if dtype not in (None, "string"):
                 raise ValueError(
                     f"Expected a model that takes strings, received {self._predictor.name} that "
-                    f"takes {dtype}. Pass encode=, from a list of strings to its input."
+                    f"takes {dtype}. Pass `tokenizer`, from a list of strings to its input."
                 )
-        self._words, self._split, self._replacement = words, split, replacement
+        self._words, self._split, self._baseline = words, split, baseline
 
+    @spell_out(Arguments)
     def explain(
-        self,
-        text,
-        classes=None,
-        num_samples=1000,
-        num_features=None,
-        seed=0,
-        tolerance=None,
-        verbose="auto",
-    ):
+        self, x: str, *, samples: int = 1000, **options: Unpack[ExplainOptions]
+    ) -> Explanation:
         """Explain one text.
 
+        Shortened texts for which the model gives NaN, as a mean over no words does, are left out,
+        with a warning.
+
         Args:
-            text: a string. Without any word the explanation has no weights, only the score.
-            classes: `None` for the top class, an int for so many top classes, or a list of class
-                indices and names. All come from one set of samples.
-            num_samples: how many texts the model sees, the text itself included. Where all
-                subsets of the words are fewer, each is tried once.
-            num_features: how many words may get a weight (K in the paper), by default 10, or all
-                with `"shapley"` and `"ridge"`.
-            seed: the same seed gives the same explanation. The global generators are not used.
-            tolerance: stop as soon as the weights' relative standard error is below this.
-            verbose: `"auto"` shows progress on a terminal's stderr; 0 never, 1 always.
+            x: a text. Without any word the explanation has no weights, only the score.
+            samples: how many texts the model sees, the text itself included. Where all subsets of
+                the words are fewer, each is tried once.
+            **options: those of `ExplainOptions`.
 
         Returns:
             An `Explanation`.
@@ -127,19 +112,21 @@ class LimeTextExplainer(Explainer):
             TypeError, ValueError: not a string, an argument that is none of the above, or scores
                 that are not finite.
         """
-        if not isinstance(text, str):
+        if not isinstance(x, str):
             raise TypeError(
-                f"Expected one text as a str, received {type(text).__name__}. Explain the texts of "
+                f"Expected one text as a str, received {type(x).__name__}. Explain the texts of "
                 "a list one by one, decode bytes first."
             )
-        request = self._request(classes, num_samples, num_features, seed, tolerance, verbose)
-        subject = self._subject(text)
-        problem = Problem(subject.words, self._scores_of(subject), what="word")
-        result = self._local.explain(problem, request)
-        return make(subject, result, self._class_names, seed)
+        arguments = self._check_arguments(samples, **options)
+        predictor = self._predictor_for(arguments)
+        subject = self._split_text(x)
+        problem = Problem(
+            subject.words, self._make_scores(subject, predictor), what="word",
+            may_be_undefined=True, is_ambiguous=predictor.is_ambiguous)
+        return make_explanation(subject, self._local.explain(problem, arguments), arguments)
 
-    def _subject(self, text):
-        spans = _checked_spans(self._split(text), text)
+    def _split_text(self, text):
+        spans = _check_spans(self._split(text), text)
         features, words = {}, []
         positions = []
         for number, (start, end) in enumerate(spans):
@@ -150,7 +137,7 @@ class LimeTextExplainer(Explainer):
             positions.append((start, end, features[key]))
         return TextSubject(text, tuple(words), tuple(positions))
 
-    def _scores_of(self, subject):
+    def _make_scores(self, subject, predictor):
         """The function of a `Problem`: masks of words to scores."""
         pieces, owners, position = [], [], 0
         for start, end, feature in subject.spans:
@@ -164,13 +151,14 @@ class LimeTextExplainer(Explainer):
         def scores(masks, start):
             always = np.ones((len(masks), 1), bool)
             kept = np.concatenate([masks, always], axis=1)[:, owners]
-            rows = np.where(kept, pieces, self._replacement)
-            return self._predictor(["".join(row) for row in rows], batch_size)
+            rows = np.where(kept, pieces, self._baseline)
+            texts = ["".join(row) for row in rows]
+            return predictor(texts, batch_size, may_be_undefined=True)
 
         return scores
 
 
-def _checked_spans(found, text):
+def _check_spans(found, text):
     """`(start, end)` of each word, in order, from what a split function returns."""
     spans, position = [], 0
     for item in found:
@@ -180,7 +168,7 @@ def _checked_spans(found, text):
         start, end = (int(i) for i in item)
         if not position <= start < end <= len(text):
             raise ValueError(
-                "Expected split to return the words of the text in their order, or their (start, "
+                "Expected `split` to return the words of the text in their order, or their (start, "
                 f"end), received {item!r} after position {position}. It must not change the words."
             )
         spans.append((start, end))

@@ -1,10 +1,13 @@
 """Superpixels of different images made comparable: a vocabulary of what they look like."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from keras_explain.lime._request import check_int
+from keras_explain.checks import check_positive
+from keras_explain.lime.subjects import ImageSubject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +32,18 @@ class Vocabulary:
     """
 
     num_words: int = 32
-    describe: object = None
+    describe: Callable[..., Any] | None = None
     seed: int = 0
 
-    def __post_init__(self):
-        check_int("num_words", self.num_words, 1, "some tens suit most collections")
+    def __post_init__(self) -> None:
+        check_positive("num_words", self.num_words, "Some tens suit most collections.")
         if self.describe is not None and not callable(self.describe):
             raise TypeError(
-                "Expected describe to be a callable from an image and its segments to features "
-                f"(S, D), received {self.describe!r}."
+                "Expected `describe` to be a callable from an image and its segments to features"
+                f" (S, D), received {self.describe!r}. None describes color and texture."
             )
 
-    def words(self, subjects):
+    def assign(self, subjects: Sequence[ImageSubject]) -> list[np.ndarray]:
         """The cluster of every superpixel.
 
         Args:
@@ -54,25 +57,25 @@ class Vocabulary:
         """
         from sklearn.cluster import KMeans
 
-        tables = [self._described(subject) for subject in subjects]
+        tables = [self._describe(subject) for subject in subjects]
         rows = np.concatenate(tables)
         count = min(self.num_words, len(np.unique(rows, axis=0)))
         labels = KMeans(count, n_init=4, random_state=self.seed).fit_predict(rows)
         return np.split(labels, np.cumsum([len(table) for table in tables])[:-1])
 
-    def _described(self, subject):
+    def _describe(self, subject):
         describe = self.describe or describe_superpixels
         features = np.asarray(describe(subject.picture, subject.segments), float)
         size = len(subject.features)
         if features.ndim != 2 or len(features) != size or not np.isfinite(features).all():
             raise ValueError(
-                f"Expected describe to return finite features ({size}, D), one row per superpixel, "
-                f"received shape {features.shape}."
+                f"Expected `describe` to return finite features ({size}, D), received shape"
+                f" {features.shape}. Give each superpixel one row."
             )
         return features
 
 
-def describe_superpixels(image, segments):
+def describe_superpixels(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
     """Color and texture of each superpixel, in units in which color counts most.
 
     Args:

@@ -334,7 +334,7 @@ def _heatmaps(method, data, classes, batch_size, seed):
         maps = predict(method, requested(method, data, classes), batch_size)["heatmap"]
     elif hasattr(method, "explain"):
         maps = np.stack([
-            method.explain(example, classes=[int(c)], seed=seed, verbose=0).heatmap(int(c))
+            method.explain(example, target=int(c), seed=seed, verbose=0).heatmap(int(c))
             for example, c in zip(data, classes, strict=True)])
     else:
         maps = np.asarray(method, "float32")

@@ -34,7 +34,7 @@ def explanation(subject, weights, names=("cat", "dog"), classes=(4, 7)):
         held_out_fidelity=np.full(number, 0.8),
         stability=np.full(number, 0.95),
         rules=("",) * number,
-        num_samples=100,
+        samples=100,
         seed=3,
     )
 
@@ -154,7 +154,7 @@ def test_html_escapes_texts_labels_features_and_rules():
         dataclasses.replace(row_explanation(), rules=(EVIL,)),
         explanation(TabularSubject((EVIL, "b"), (EVIL, "b"), (EVIL, EVIL)), [[1.0, 2.0]]),
         LimeTextExplainer(lambda t: np.array([len(x) / 999 for x in t]), split=lambda t: [t],
-                          class_names=[EVIL, EVIL]).explain(EVIL, 2),
+                          class_names=[EVIL, EVIL]).explain(EVIL, top=2),
     ]
     for e in evil:
         page = Collector(e.to_html())
@@ -176,7 +176,7 @@ def test_show(make_one, tmp_path):
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[0].startswith("cat: 0.75")
     assert len(figure.axes) == (8 if e.subject.kind == "image" else 1)
-    assert len(e.show(label="cat").axes) == (4 if e.subject.kind == "image" else 1)
+    assert len(e.show(target="cat").axes) == (4 if e.subject.kind == "image" else 1)
 
 
 def test_show_takes_dollars_literally(tmp_path):
@@ -197,9 +197,11 @@ def test_explainers_fill_every_field():
     image = np.random.default_rng(0).uniform(size=(8, 8)).astype("float32")
     rows = np.random.default_rng(0).normal(size=(50, 3))
     explained = [
-        LimeImageExplainer(lambda x: x[:, :3].mean(axis=(1, 2)), segments=4, fill=0).explain(image),
+        LimeImageExplainer(
+            lambda x: x[:, :3].mean(axis=(1, 2)), segments=4, baseline=0).explain(image),
         LimeTextExplainer(lambda t: np.array([len(x) / 99 for x in t])).explain("one two three"),
-        LimeTabularExplainer(lambda x: np.tanh(x), rows).explain(rows[0], 2, 100, tolerance=0.5),
+        LimeTabularExplainer(lambda x: np.tanh(x), rows).explain(
+            rows[0], top=2, samples=100, tolerance=0.5),
     ]
     for e in explained:
         assert e.weights.shape == (len(e.classes), len(e.features)) == (

@@ -64,7 +64,7 @@ def test_integer_images():
 
 
 def test_bfloat16_is_close_and_repeatable(native):
-    model, arguments = normalized(), {"classes": 2, "num_samples": 200}
+    model, arguments = normalized(), {"top": 2, "samples": 200}
     exact = LimeImageExplainer(model, segments=GRID).explain(picture(), **arguments)
     explainer = LimeImageExplainer(model, segments=GRID, precision="bfloat16")
     rough = explainer.explain(picture(), **arguments)
@@ -78,24 +78,24 @@ def test_bfloat16_is_close_and_repeatable(native):
 def test_bfloat16_gives_way_where_it_differs(native, monkeypatch):
     monkeypatch.setattr(_local, "TRUSTED", 0.0)
     model = normalized()
-    exact = LimeImageExplainer(model, segments=GRID).explain(picture(), num_samples=100)
+    exact = LimeImageExplainer(model, segments=GRID).explain(picture(), samples=100)
     with pytest.warns(UserWarning, match="bfloat16 differ too much"):
         explainer = LimeImageExplainer(model, segments=GRID, precision="bfloat16")
-        assert np.array_equal(explainer.explain(picture(), num_samples=100).weights, exact.weights)
+        assert np.array_equal(explainer.explain(picture(), samples=100).weights, exact.weights)
 
 
 def test_bfloat16_without_instructions_warns(monkeypatch):
     monkeypatch.setattr(image, "is_native", lambda: False)
     with pytest.warns(UserWarning, match="no instructions for bfloat16"):
         explainer = LimeImageExplainer(normalized(), segments=GRID, precision="bfloat16")
-    exact = LimeImageExplainer(normalized(), segments=GRID).explain(picture(), num_samples=100)
-    assert explainer.explain(picture(), num_samples=100).to_json() == exact.to_json()
+    exact = LimeImageExplainer(normalized(), segments=GRID).explain(picture(), samples=100)
+    assert explainer.explain(picture(), samples=100).to_json() == exact.to_json()
 
 
 @pytest.mark.parametrize(
     "make, precision, words",
     [
-        (normalized, "float16", "'float32' or 'bfloat16', received 'float16'"),
+        (normalized, "float16", "'float32', 'bfloat16'.*received 'float16'"),
         (dense_model, "bfloat16", "with convolutions.*received 'linear'"),
         (lambda: lambda batch: batch.mean(axis=(1, 2)), "bfloat16", "with convolutions"),
         (lambda: Predictor(normalized(), executor=len), "bfloat16", "with convolutions"),
@@ -107,7 +107,7 @@ def test_precision_errors(make, precision, words):
 
 
 def test_bfloat16_needs_a_batch_to_be_checked_on():
-    with pytest.raises(ValueError, match="batch_size of 16 or more.*received 8"):
+    with pytest.raises(ValueError, match="`batch_size` of 16 or more.*received 8"):
         LimeImageExplainer(normalized(), precision="bfloat16", batch_size=8)
 
 
@@ -116,7 +116,7 @@ def test_text_models_with_normalization():
     x = layers.BatchNormalization()(layers.Dense(3)(inputs))
     model = keras.Model(inputs, layers.Dense(2)(x))
     encode = lambda texts: np.array([[len(t), t.count("a"), 1, 0] for t in texts], "float32")  # noqa: E731
-    explanation = LimeTextExplainer(model, encode=encode).explain("a banana is a", num_samples=50)
+    explanation = LimeTextExplainer(model, tokenizer=encode).explain("a banana is a", samples=50)
     expected = ops.convert_to_numpy(model(encode(["a banana is a"])))[0]
     assert np.isclose(explanation.prediction[0], expected.max(), atol=1e-5)
 

@@ -60,7 +60,7 @@ def test_linear_model_over_superpixel_means(sampler, surrogate):
     model, image = dense_model(), picture()
     drops, nothing = known_drops(model, image, means(image, GRID), GRID)
     explainer = LimeImageExplainer(model, segments=GRID, sampler=sampler, surrogate=surrogate)
-    explanation = explainer.explain(image, classes=[0, 2], num_samples=200)
+    explanation = explainer.explain(image, target=[0, 2], samples=200)
     assert np.allclose(explanation.weights, drops[[0, 2]], atol=2e-3 * np.abs(drops).max())
     assert np.allclose(explanation.intercept, nothing[[0, 2]], atol=0.01)
     assert np.allclose(explanation.prediction, model.predict(image[None], verbose=0)[0, [0, 2]])
@@ -74,8 +74,8 @@ def test_fills(fill):
     model, image = dense_model(), picture()
     if isinstance(fill, str) and fill == "image":
         fill = picture(seed=1)
-    explainer = LimeImageExplainer(model, segments=GRID, fill=fill, surrogate="k_lasso")
-    explanation = explainer.explain(image, classes=[1], num_samples=100)
+    explainer = LimeImageExplainer(model, segments=GRID, baseline=fill, surrogate="k_lasso")
+    explanation = explainer.explain(image, target=[1], samples=100)
     if isinstance(fill, str):
         import cv2
 
@@ -87,7 +87,7 @@ def test_fills(fill):
 def test_graph_and_callable_agree():
     """The same perturbed images, made in the graph and in NumPy, on a network with Dropout."""
     model, image = conv_model(), picture()
-    arguments = {"classes": 3, "num_samples": 90, "seed": 3}
+    arguments = {"top": 3, "samples": 90, "seed": 3}
     in_graph = LimeImageExplainer(model, segments=GRID, batch_size=32).explain(image, **arguments)
     predict = lambda batch: model.predict(batch, verbose=0)  # noqa: E731
     on_host = LimeImageExplainer(predict, segments=GRID, batch_size=50).explain(image, **arguments)
@@ -102,11 +102,11 @@ def test_same_seed_same_bits_and_no_global_state():
     trainable = [layer.trainable for layer in model.layers]
     state = np.random.get_state()[1].copy()
     explainer = LimeImageExplainer(model, segments=GRID)
-    first = explainer.explain(image, num_samples=96)
-    assert explainer.explain(image, num_samples=96).to_json() == first.to_json()
-    again = LimeImageExplainer(model, segments=GRID).explain(image, num_samples=96)
+    first = explainer.explain(image, samples=96)
+    assert explainer.explain(image, samples=96).to_json() == first.to_json()
+    again = LimeImageExplainer(model, segments=GRID).explain(image, samples=96)
     assert again.to_json() == first.to_json()
-    other = explainer.explain(image, num_samples=96, seed=1)
+    other = explainer.explain(image, samples=96, seed=1)
     assert other.to_json() != first.to_json()
     assert np.array_equal(np.random.get_state()[1], state)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
@@ -121,10 +121,10 @@ def test_batch_size_bounds_memory_and_changes_nothing():
         return batch.mean(axis=(1, 2, 3)).astype("float64")
 
     image = picture()
-    kwargs = {"segments": GRID, "fill": 0.0}
-    one = LimeImageExplainer(spy, batch_size=7, **kwargs).explain(image, num_samples=100)
+    kwargs = {"segments": GRID, "baseline": 0.0}
+    one = LimeImageExplainer(spy, batch_size=7, **kwargs).explain(image, samples=100)
     assert max(sizes) == 7 and sum(sizes) == 100
-    two = LimeImageExplainer(spy, batch_size=64, **kwargs).explain(image, num_samples=100)
+    two = LimeImageExplainer(spy, batch_size=64, **kwargs).explain(image, samples=100)
     assert one.weights.any()
     assert np.array_equal(one.weights, two.weights)
 
@@ -139,7 +139,7 @@ def test_one_trace_for_many_images():
     model = dense_model()
     explainer = LimeImageExplainer(Predictor(model, executor=executor), segments=9, batch_size=32)
     for seed in range(3):
-        explainer.explain(picture(seed=seed), num_samples=50 + seed, verbose=0)
+        explainer.explain(picture(seed=seed), samples=50 + seed, verbose=0)
     if keras.backend.backend() != "torch":
         assert len(calls) == 1
     assert set(map(tuple, calls)) == {(32, 12, 12, 3)}
@@ -148,9 +148,9 @@ def test_one_trace_for_many_images():
 def test_follows_later_training():
     model, image = dense_model(), picture()
     explainer = LimeImageExplainer(model, segments=GRID)
-    first = explainer.explain(image, classes=[1], num_samples=64)
+    first = explainer.explain(image, target=[1], samples=64)
     model.set_weights([2 * w for w in model.get_weights()])
-    second = explainer.explain(image, classes=[1], num_samples=64)
+    second = explainer.explain(image, target=[1], samples=64)
     assert np.allclose(second.weights, 2 * first.weights, rtol=1e-4)
 
 
@@ -163,7 +163,7 @@ def test_grayscale(given, wanted):
         with pytest.raises(ValueError, match=r"Expected an image of shape \(12, 12\)"):
             explainer.explain(picture(given))
         return
-    explanation = explainer.explain(picture(given), num_samples=50)
+    explanation = explainer.explain(picture(given), samples=50)
     assert explanation.heatmap().shape == (12, 12)
     assert explanation.picture(2).shape == (12, 12, 3)
 
@@ -177,9 +177,9 @@ def test_channels_first_is_the_transpose_of_channels_last():
         return (red * GRID).sum(axis=(1, 2))
 
     for segments in (GRID, "slic"):
-        explainer = LimeImageExplainer(score, segments=segments, fill=0.0)
-        last = explainer.explain(image, num_samples=200)
-        first = explainer.explain(np.moveaxis(image, -1, 0), num_samples=200)
+        explainer = LimeImageExplainer(score, segments=segments, baseline=0.0)
+        last = explainer.explain(image, samples=200)
+        first = explainer.explain(np.moveaxis(image, -1, 0), samples=200)
         assert np.allclose(last.heatmap(), first.heatmap(), atol=1e-4)
         assert np.array_equal(last.picture(3), first.picture(3))
     assert seen[-1][1:] == (3, 12, 12)
@@ -188,12 +188,13 @@ def test_channels_first_is_the_transpose_of_channels_last():
 def test_uint8_images_and_models():
     image = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
     drops, _ = known_drops(dense_model(), image, means(image.astype("float32"), GRID), GRID)
-    explained = LimeImageExplainer(dense_model(), segments=GRID).explain(image, [0], num_samples=64)
+    explainer = LimeImageExplainer(dense_model(), segments=GRID)
+    explained = explainer.explain(image, target=0, samples=64)
     assert np.allclose(explained.weights[0], drops[0], rtol=1e-2, atol=0.02)
     inputs = keras.Input((12, 12, 3), dtype="uint8")
     scores = dense_model()(layers.Rescaling(1.0)(inputs))
     explanation = LimeImageExplainer(keras.Model(inputs, scores), segments=GRID).explain(
-        image, [0], num_samples=64
+        image, target=0, samples=64
     )
     assert np.allclose(explanation.weights[0], drops[0], atol=1.0)  # fills are rounded
 
@@ -209,7 +210,7 @@ def test_preprocess(in_graph):
 
     image = np.random.default_rng(0).integers(0, 256, (12, 12, 3)).astype("float32")
     explanation = LimeImageExplainer(model, segments=GRID, preprocess=scale).explain(
-        image, [1], num_samples=64
+        image, target=1, samples=64
     )
     expected, _ = known_drops(model, image / 127.5, means(image, GRID) / 127.5, GRID)
     assert np.allclose(explanation.weights[0], expected[1], atol=0.01)
@@ -222,7 +223,7 @@ def test_preprocess_that_resizes():
     explainer = LimeImageExplainer(
         model, segments=GRID, preprocess=lambda x: (x[:, ::2, ::2] + x[:, 1::2, 1::2]) / 2
     )
-    explanation = explainer.explain(picture(), num_samples=64)
+    explanation = explainer.explain(picture(), samples=64)
     assert explanation.heatmap().shape == (12, 12) and explanation.fidelity[0] > 0.99
 
 
@@ -233,40 +234,40 @@ def test_mixed_precision(policy):
         model = conv_model()
     finally:
         keras.config.set_dtype_policy("float32")
-    explanation = LimeImageExplainer(model, segments=GRID).explain(picture(), num_samples=64)
+    explanation = LimeImageExplainer(model, segments=GRID).explain(picture(), samples=64)
     assert np.isfinite(explanation.weights).all() and explanation.weights.any()
 
 
 def test_one_superpixel():
     model, image = dense_model(activation="sigmoid", units=1), picture()
-    explainer = LimeImageExplainer(model, segments=np.zeros((12, 12), int), fill=0.0)
-    explanation = explainer.explain(image, classes=[1], num_samples=50)
+    explainer = LimeImageExplainer(model, segments=np.zeros((12, 12), int), baseline=0.0)
+    explanation = explainer.explain(image, target=[1], samples=50)
     scores = model.predict(np.stack([image, 0 * image]), verbose=0)[:, 0]
     assert np.isclose(explanation.weights[0, 0], scores[0] - scores[1], atol=2e-3)
-    assert explanation.num_samples == 2
+    assert explanation.samples == 2
 
 
 def test_several_classes_come_from_one_set_of_samples():
     model, image = conv_model(), picture()
     explainer = LimeImageExplainer(model, segments=GRID, class_names=list("abcd"))
-    both = explainer.explain(image, classes=["c", 0], num_samples=64)
+    both = explainer.explain(image, target=["c", 0], samples=64)
     assert both.class_names == ("c", "a")
     for row, label in enumerate((2, 0)):
-        alone = explainer.explain(image, classes=[label], num_samples=64)
+        alone = explainer.explain(image, target=[label], samples=64)
         assert np.array_equal(both.weights[row], alone.weights[0])
-    ranked = explainer.explain(image, classes=4, num_samples=64)
+    ranked = explainer.explain(image, top=4, samples=64)
     assert list(ranked.prediction) == sorted(ranked.prediction, reverse=True)
 
 
 def test_tolerance_stops_early_and_tells_the_truth():
     model, image = conv_model(), picture()
     explainer = LimeImageExplainer(model, segments=GRID, batch_size=16)
-    full = explainer.explain(image, num_samples=3000)
-    early = explainer.explain(image, num_samples=3000, tolerance=0.1)
-    assert early.converged and early.num_samples < 1500 and full.converged is None
+    full = explainer.explain(image, samples=3000)
+    early = explainer.explain(image, samples=3000, tolerance=0.1)
+    assert early.converged and early.samples < 1500 and full.converged is None
     error = np.linalg.norm(early.weights - full.weights) / np.linalg.norm(full.weights)
     assert error < 0.2
-    assert explainer.explain(image, num_samples=64, tolerance=1e-6).converged is False
+    assert explainer.explain(image, samples=64, tolerance=1e-6).converged is False
 
 
 def test_stability_is_the_correlation_between_seeds():
@@ -282,9 +283,9 @@ def test_stability_is_the_correlation_between_seeds():
         return on @ weights + np.einsum("ni,ij,nj->n", on, pairs, on) + 6 * noise
 
     explainer = LimeImageExplainer(
-        Predictor(score, binary=False), segments=segments, fill=0.0, sampler="bernoulli"
+        Predictor(score, binary=False), segments=segments, baseline=0.0, sampler="bernoulli"
     )
-    runs = [explainer.explain(np.ones((6, 6)), num_samples=400, seed=s) for s in range(12)]
+    runs = [explainer.explain(np.ones((6, 6)), samples=400, seed=s) for s in range(12)]
     table = np.stack([run.weights[0] for run in runs])
     between = np.corrcoef(table)[np.triu_indices(12, 1)].mean()
     claimed = np.mean([run.stability[0] for run in runs])
@@ -302,16 +303,16 @@ def test_hadamard_needs_half_the_samples_of_independent_masks():
         return 1 / (1 + np.exp(-np.maximum(batch.reshape(-1, 49) @ hidden, 0) @ out))
 
     def correlation(sampler, samples):
-        explainer = LimeImageExplainer(score, segments=segments, fill=0.0, sampler=sampler)
+        explainer = LimeImageExplainer(score, segments=segments, baseline=0.0, sampler=sampler)
         runs = [
-            explainer.explain(np.ones((7, 7)), [1], num_samples=samples, seed=s).weights[0]
+            explainer.explain(np.ones((7, 7)), target=[1], samples=samples, seed=s).weights[0]
             for s in range(6)
         ]
         return np.mean([np.corrcoef(run, reference)[0, 1] for run in runs])
 
     reference = LimeImageExplainer(
-        score, segments=segments, fill=0.0, sampler="bernoulli", batch_size=4096
-    ).explain(np.ones((7, 7)), [1], num_samples=40000, seed=99).weights[0]
+        score, segments=segments, baseline=0.0, sampler="bernoulli", batch_size=4096
+    ).explain(np.ones((7, 7)), target=[1], samples=40000, seed=99).weights[0]
     assert correlation("hadamard", 512) > correlation("bernoulli", 1024) - 0.003
     assert correlation("hadamard", 512) > correlation("bernoulli", 512) + 0.01
 
@@ -319,7 +320,7 @@ def test_hadamard_needs_half_the_samples_of_independent_masks():
 def test_constant_score_warns_and_gives_zeros():
     explainer = LimeImageExplainer(lambda batch: np.full((len(batch), 2), 0.5), segments=GRID)
     with pytest.warns(LimeWarning, match="class 1 are 0.*superpixels"):
-        explanation = explainer.explain(picture(), classes=[1])
+        explanation = explainer.explain(picture(), target=[1])
     assert not explanation.weights.any() and explanation.top() == []
     assert not explanation.mask().any() and explanation.show() and explanation.to_html()
 
@@ -328,24 +329,24 @@ def test_low_fidelity_warns():
     explainer = LimeImageExplainer(
         lambda batch: np.sin(1e5 * batch.sum(axis=(1, 2, 3), dtype=float)) / 2 + 0.5,
         segments=GRID,
-        fill=0.0,
+        baseline=0.0,
     )
     with pytest.warns(LimeWarning, match="of the variance of class"):
-        explainer.explain(picture(), num_samples=400)
+        explainer.explain(picture(), samples=400)
 
 
 def test_narrow_kernel_warns():
     explainer = LimeImageExplainer(dense_model(), segments=GRID, kernel=Exponential(0.05))
     with pytest.warns(LimeWarning, match="effective samples of 300 are few for 12 superpixels"):
-        explainer.explain(picture(), num_samples=300)
+        explainer.explain(picture(), samples=300)
 
 
 def test_progress_on_stderr(capfd):
     explainer = LimeImageExplainer(dense_model(), segments=GRID)
-    explainer.explain(picture(), num_samples=100)
-    explainer.explain(picture(), num_samples=100, verbose=0)
+    explainer.explain(picture(), samples=100)
+    explainer.explain(picture(), samples=100, verbose=0)
     assert capfd.readouterr() == ("", "")
-    explainer.explain(picture(), num_samples=100, verbose=1)
+    explainer.explain(picture(), samples=100, verbose=1)
     out, err = capfd.readouterr()
     assert out == "" and "12 superpixels" in err and "100/100" in err
 
@@ -354,7 +355,7 @@ def test_progress_on_stderr(capfd):
     "error, arguments, words",
     [
         (ValueError, {"segments": "slick"}, "'slic'.*received 'slick'"),
-        (ValueError, {"fill": "black"}, "'mean', 'blur'.*received 'black'"),
+        (ValueError, {"baseline": "black"}, "'mean', 'blur'.*received 'black'"),
         (ValueError, {"sampler": "halton"}, "'hadamard'.*received 'halton'"),
         (ValueError, {"kernel": "gauss"}, "'shapley'.*received 'gauss'"),
         (ValueError, {"surrogate": "svm"}, "'k_lasso'.*received 'svm'"),
@@ -370,18 +371,18 @@ def test_constructor_errors(error, arguments, words):
 @pytest.mark.parametrize(
     "error, arguments, words",
     [
-        (ValueError, {"image": picture((12, 9, 3))}, r"\(12, 12, 3\).*received \(12, 9, 3\)"),
-        (ValueError, {"image": picture((2, 12, 12, 3))}, "Take one image of a batch"),
-        (ValueError, {"image": np.full((12, 12, 3), np.nan)}, "NaN"),
-        (TypeError, {"image": "panda.jpg"}, "real numbers"),
-        (ValueError, {"classes": [3]}, "from 0 to 2"),
-        (ValueError, {"classes": 4}, "at most 3"),
-        (ValueError, {"classes": [1, 1]}, "different"),
-        (ValueError, {"classes": [-1]}, "0 or more"),
-        (TypeError, {"classes": [1.5]}, "class index"),
-        (ValueError, {"classes": ["dog"]}, "'dog'. Known are"),
-        (TypeError, {"classes": "cat"}, "For one class pass"),
-        (ValueError, {"num_samples": 5}, "num_samples.*received 5"),
+        (ValueError, {"x": picture((12, 9, 3))}, r"\(12, 12, 3\).*received \(12, 9, 3\)"),
+        (ValueError, {"x": picture((2, 12, 12, 3))}, "Take one image of a batch"),
+        (ValueError, {"x": np.full((12, 12, 3), np.nan)}, "NaN"),
+        (TypeError, {"x": "panda.jpg"}, "real numbers"),
+        (ValueError, {"target": [3]}, "from 0 to 2"),
+        (ValueError, {"top": 4}, "at most 3"),
+        (ValueError, {"target": [1, 1]}, "different"),
+        (ValueError, {"target": [-1]}, "at least 0, received -1"),
+        (TypeError, {"target": [1.5]}, "class index or name"),
+        (ValueError, {"target": ["dog"]}, "'dog'. Nearest are"),
+        (TypeError, {"target": True}, "class index or name"),
+        (ValueError, {"samples": 5}, "samples.*received 5"),
         (ValueError, {"num_features": 0}, "num_features.*received 0"),
         (ValueError, {"seed": None}, "seed.*received None"),
         (ValueError, {"tolerance": 5}, "tolerance.*received 5"),
@@ -394,4 +395,4 @@ def test_explain_errors_before_any_call(error, arguments, words):
     predictor = Predictor(dense_model(), executor=executor)
     explainer = LimeImageExplainer(predictor, segments=GRID, class_names=["cat", "owl", "fox"])
     with pytest.raises(error, match=words):
-        explainer.explain(**{"image": picture(), **arguments})
+        explainer.explain(**{"x": picture(), **arguments})

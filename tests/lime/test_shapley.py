@@ -47,12 +47,12 @@ def test_images(size):
         keep = np.stack([np.isin(segments, subset)[..., None] for subset in subsets])
         return model.predict(np.where(keep, image, 0), verbose=0)[:, 1].astype(float)
 
-    explainer = LimeImageExplainer(model, segments=segments, fill=0.0, kernel="shapley")
-    explanation = explainer.explain(image, classes=[1], num_samples=128)
+    explainer = LimeImageExplainer(model, segments=segments, baseline=0.0, kernel="shapley")
+    explanation = explainer.explain(image, target=[1], samples=128)
     assert np.allclose(explanation.weights[0], brute_force(value, size), atol=1e-6)
     assert np.isclose(explanation.intercept[0], value([()]), atol=1e-6)
     assert np.isclose(explanation.local_prediction[0], explanation.prediction[0], atol=1e-6)
-    assert explanation.num_samples == 2**size and explanation.stability[0] == 1
+    assert explanation.samples == 2**size and explanation.stability[0] == 1
 
 
 def test_texts():
@@ -64,7 +64,7 @@ def test_texts():
 
     words = ["not", "a", "good", "day"]
     score = lambda texts: np.array([value(text.split()) for text in texts])  # noqa: E731
-    explanation = LimeTextExplainer(score, kernel="shapley").explain("not a good day", [1])
+    explanation = LimeTextExplainer(score, kernel="shapley").explain("not a good day", target=[1])
     expected = brute_force(
         lambda subsets: [value([words[i] for i in subset]) for subset in subsets], 4
     )
@@ -82,7 +82,7 @@ def test_tables_average_over_examples():
         scores = model.predict(mixed.reshape(-1, 5), batch_size=640, verbose=0)[:, 2]
         return scores.reshape(len(subsets), -1).mean(axis=1, dtype=float)
 
-    explanation = LimeTabularExplainer(model, data, kernel="shapley").explain(row, [2])
+    explanation = LimeTabularExplainer(model, data, kernel="shapley").explain(row, target=[2])
     assert np.allclose(explanation.weights[0], brute_force(value, 5), atol=1e-6)
     assert explanation.features[0] == f"0 = {row[0]:.4g}"
 
@@ -114,10 +114,10 @@ def test_many_features_are_sampled():
     """Twelve features from 600 of 4,096 subsets: close, and summing up exactly."""
     model, segments = network((6, 6, 1)), np.arange(36).reshape(6, 6) // 3
     image = np.random.default_rng(1).normal(size=(6, 6, 1)).astype("float32")
-    explainer = LimeImageExplainer(model, segments=segments, fill=0.0, kernel="shapley")
-    exact = explainer.explain(image, [0], num_samples=5000)
-    assert exact.num_samples == 4096
-    runs = [explainer.explain(image, [0], num_samples=600, seed=s) for s in range(3)]
+    explainer = LimeImageExplainer(model, segments=segments, baseline=0.0, kernel="shapley")
+    exact = explainer.explain(image, target=[0], samples=5000)
+    assert exact.samples == 4096
+    runs = [explainer.explain(image, target=[0], samples=600, seed=s) for s in range(3)]
     for run in runs:
         assert np.corrcoef(run.weights[0], exact.weights[0])[0, 1] > 0.97
         assert np.isclose(run.local_prediction[0], run.prediction[0], atol=1e-6)

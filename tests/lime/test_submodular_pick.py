@@ -113,10 +113,10 @@ def test_images_share_a_vocabulary():
 def test_own_description_of_superpixels():
     width = lambda image, segments: np.bincount(segments[0])[:, None]  # noqa: E731
     subjects = [striped([RED, BLUE]), striped([GREEN])]
-    words = Vocabulary(5, describe=width).words(subjects)
+    words = Vocabulary(5, describe=width).assign(subjects)
     assert [len(row) for row in words] == [2, 1] and len(set(np.concatenate(words))) == 1
     with pytest.raises(ValueError, match=r"finite features \(2, D\).*received shape \(3,\)"):
-        Vocabulary(2, describe=lambda image, segments: np.zeros(3)).words(subjects[:1])
+        Vocabulary(2, describe=lambda image, segments: np.zeros(3)).assign(subjects[:1])
 
 
 def test_descriptions_tell_texture_from_plain():
@@ -127,7 +127,8 @@ def test_descriptions_tell_texture_from_plain():
 
 
 def test_images_with_an_explainer():
-    explainer = LimeImageExplainer(lambda x: x[:, :, :4].mean(axis=(1, 2, 3)), segments=4, fill=0)
+    left = lambda x: x[:, :, :4].mean(axis=(1, 2, 3))  # noqa: E731
+    explainer = LimeImageExplainer(left, segments=4, baseline=0)
     data = np.random.default_rng(0).uniform(size=(3, 8, 8, 3)).astype("float32")
     pick = submodular_pick(explainer, 2, data=data, vocabulary=Vocabulary(4))
     assert len(pick.explanations) == 2 and 0 < pick.covered[0] <= pick.covered[1] <= 1
@@ -139,7 +140,7 @@ def test_errors():
         submodular_pick([])
     with pytest.raises(TypeError, match="one kind"):
         submodular_pick([text, *rows([[1.0]])])
-    with pytest.raises(TypeError, match="Expected data= together"):
+    with pytest.raises(TypeError, match="Expected `data` together"):
         submodular_pick(LimeTextExplainer(len))
     with pytest.raises(TypeError, match="only with an explainer"):
         submodular_pick([text], data=["a"])

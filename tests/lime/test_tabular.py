@@ -34,7 +34,7 @@ def score(rows):
 
 @pytest.mark.parametrize("surrogate", [None, "highest_weights", "forward_selection", "ridge"])
 def test_conditions_are_recovered(surrogate):
-    explanation = LimeTabularExplainer(score, TABLE, surrogate=surrogate).explain(ROW, [1])
+    explanation = LimeTabularExplainer(score, TABLE, surrogate=surrogate).explain(ROW, target=[1])
     assert explanation.subject.columns == ("size", "age", "color", "constant", "shape")
     assert np.allclose(explanation.weights[0], [0, 0.4, 0.2, 0, -0.05], atol=2e-3)
     assert explanation.features[1].startswith("age > 6") and explanation.fidelity[0] > 0.999
@@ -49,7 +49,7 @@ def test_a_constant_column_has_weight_zero_and_is_not_touched():
         seen.append(rows)
         return score(rows)
 
-    explanation = LimeTabularExplainer(spy, TABLE).explain(ROW, [1], num_samples=100)
+    explanation = LimeTabularExplainer(spy, TABLE).explain(ROW, target=[1], samples=100)
     assert explanation.weights[0, 3] == 0 and not (np.concatenate(seen)[:, 3] - 7).any()
 
 
@@ -61,7 +61,7 @@ def test_rows_stay_possible():
         seen.append(rows)
         return score(rows)
 
-    LimeTabularExplainer(spy, TABLE).explain(ROW, num_samples=300)
+    LimeTabularExplainer(spy, TABLE).explain(ROW, samples=300)
     rows = np.concatenate(seen)[1:]
     assert (rows[:, 4:].sum(axis=1) == 1).all()
     assert set(rows[:, 2]) == {0, 1, 2}
@@ -77,7 +77,7 @@ def test_continuous_features_have_slopes_per_standard_deviation(sampler):
     table = Table(DATA[:, :2], NAMES[:2], bins=None)
     predict = Predictor(lambda rows: rows @ slopes + 3, binary=False)
     explainer = LimeTabularExplainer(predict, table, sampler=sampler)
-    explanation = explainer.explain([0.1, 70.0], num_samples=200)
+    explanation = explainer.explain([0.1, 70.0], samples=200)
     assert np.allclose(explanation.weights[0], slopes * DATA[:, :2].std(axis=0), rtol=1e-3)
     assert np.isclose(explanation.local_prediction[0], 3 + 0.2 - 7, atol=1e-6)
     assert explanation.features == ("size", "age")
@@ -86,7 +86,7 @@ def test_continuous_features_have_slopes_per_standard_deviation(sampler):
 def test_continuous_and_categorical_together():
     table = Table(DATA[:, :3], NAMES[:3], ["color"], bins=None)
     predict = Predictor(lambda rows: rows[:, 0] - 2.0 * (rows[:, 2] == 1), binary=False)
-    explanation = LimeTabularExplainer(predict, table).explain([0.5, 20, 1], num_samples=500)
+    explanation = LimeTabularExplainer(predict, table).explain([0.5, 20, 1], samples=500)
     assert np.allclose(explanation.weights[0], [DATA[:, 0].std(), 0, -2], atol=0.01)
     assert explanation.features == ("size", "age", "color = 1")
 
@@ -97,7 +97,7 @@ def test_keras_model_and_several_classes():
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=(7, 3)) / 10, np.zeros(3)])
     explainer = LimeTabularExplainer(model, TABLE, class_names=["a", "b", "c"])
-    explanation = explainer.explain(ROW, classes=3, num_samples=300)
+    explanation = explainer.explain(ROW, top=3, samples=300)
     expected = model.predict(ROW[None], verbose=0)[0]
     assert np.allclose(explanation.prediction, np.sort(expected)[::-1], atol=1e-6)
     assert np.allclose(explanation.weights.sum(axis=0), 0, atol=1e-3)  # probabilities sum to 1
@@ -105,7 +105,7 @@ def test_keras_model_and_several_classes():
 
 def test_seed_and_batch_size():
     explain = lambda size, seed: LimeTabularExplainer(score, TABLE, batch_size=size).explain(  # noqa: E731
-        ROW, [1], num_samples=200, seed=seed
+        ROW, target=[1], samples=200, seed=seed
     )
     assert np.array_equal(explain(512, 0).weights, explain(33, 0).weights)
     assert explain(512, 0).to_json() == explain(512, 0).to_json()
@@ -115,7 +115,7 @@ def test_seed_and_batch_size():
 def test_tree_on_a_table():
     both = lambda rows: 0.9 * ((rows[:, 1] > 66) & (rows[:, 2] == 1))  # noqa: E731
     explainer = LimeTabularExplainer(both, TABLE, surrogate="decision_tree")
-    explanation = explainer.explain(ROW, [1], num_features=4)
+    explanation = explainer.explain(ROW, target=[1], num_features=4)
     assert {f.name.split()[0] for f in explanation.top(2)} == {"age", "color"}
     assert "color = green" in explanation.rules[0] and explanation.fidelity[0] > 0.9
     with pytest.raises(ValueError, match="bins=None"):
@@ -123,7 +123,7 @@ def test_tree_on_a_table():
 
 
 def test_values_that_the_table_does_not_have():
-    explanation = LimeTabularExplainer(score, TABLE).explain([99, 999, 5, 7, 1, 1, 0], [1])
+    explanation = LimeTabularExplainer(score, TABLE).explain([99, 999, 5, 7, 1, 1, 0], target=[1])
     assert np.isfinite(explanation.weights).all()
     assert explanation.features[0].startswith("size > 0.")
 
@@ -145,7 +145,7 @@ def test_pandas():
     row = frame[(frame["color"] == "red") & frame["vip"]].iloc[0]
     explainer = LimeTabularExplainer(predict, frame)
     for given in (row, row.to_frame().T, dict(row), row.tolist()):
-        explanation = explainer.explain(given, [1], num_samples=200)
+        explanation = explainer.explain(given, target=[1], samples=200)
         assert np.allclose(explanation.weights[0], [0, 0.5, 0, 0.3], atol=2e-3)
     assert explanation.features[1] == "color = red" and explanation.features[3] == "vip = True"
     assert type(explanation).from_json(explanation.to_json()).subject.values[1] == "red"
@@ -168,7 +168,8 @@ def test_objects_in_numpy():
         seen.append(rows)
         return np.array([0.1 + 0.6 * (row[0] == "a") for row in rows])
 
-    explanation = LimeTabularExplainer(predict, Table(data, ["kind", "x"])).explain(["a", 1.0], [1])
+    explainer = LimeTabularExplainer(predict, Table(data, ["kind", "x"]))
+    explanation = explainer.explain(["a", 1.0], target=[1])
     assert np.allclose(explanation.weights[0], [0.6, 0], atol=2e-3)
     assert seen[0].dtype == object and isinstance(seen[0][0, 1], float)
 
@@ -214,5 +215,5 @@ def test_model_of_other_width():
 
 
 def test_a_table_where_nothing_varies():
-    explanation = LimeTabularExplainer(score, np.ones((5, 7))).explain(np.ones(7), [1])
+    explanation = LimeTabularExplainer(score, np.ones((5, 7))).explain(np.ones(7), target=[1])
     assert explanation.weights.shape == (1, 7) and not explanation.weights.any()

@@ -21,7 +21,7 @@ def test_bag_of_words(surrogate):
     """All occurrences go at once: a repeated word has the weight of its presence."""
     explainer = LimeTextExplainer(score, surrogate=surrogate, class_names=["no", "yes"])
     text = "the good film , the good bad fine plot of the day in a very long text indeed it is"
-    explanation = explainer.explain(text, classes=["yes"], num_samples=400, num_features=3)
+    explanation = explainer.explain(text, target=["yes"], samples=400, num_features=3)
     found = {f.name: f.weight for f in explanation.top(10)}
     assert set(found) == {"good", "bad", "fine"}
     assert np.allclose([found[k] for k in found], [WEIGHTS[k] for k in found], atol=3e-3)
@@ -34,25 +34,25 @@ def test_positions():
     """Each occurrence by itself: the second of two equal words is as good as the first."""
     counts = lambda texts: np.array([t.split().count("good") / 10 for t in texts])  # noqa: E731
     explainer = LimeTextExplainer(counts, words="positions")
-    explanation = explainer.explain("good is good and more", classes=[1])
+    explanation = explainer.explain("good is good and more", target=[1])
     assert explanation.words == ("good", "is", "good", "and", "more")
     assert np.allclose(explanation.weights[0], [0.1, 0, 0.1, 0, 0], atol=1e-6)
 
 
-def test_replacement_keeps_positions():
+def test_a_baseline_keeps_positions():
     seen = []
 
     def spy(texts):
         seen.extend(texts)
         return score(texts)
 
-    LimeTextExplainer(spy, replacement="[UNK]").explain("good, bad!", num_samples=10)
+    LimeTextExplainer(spy, baseline="[UNK]").explain("good, bad!", samples=10)
     assert sorted(seen) == sorted(["good, bad!", "[UNK], bad!", "good, [UNK]!", "[UNK], [UNK]!"])
 
 
 @pytest.mark.parametrize("text, words", [("", 0), ("  ... !", 0), ("good", 1), ("good good", 1)])
 def test_short_texts(text, words):
-    explanation = LimeTextExplainer(score).explain(text, classes=[1])
+    explanation = LimeTextExplainer(score).explain(text, target=[1])
     assert explanation.weights.shape == (1, words)
     assert np.allclose(explanation.prediction, score([text]))
     if words:
@@ -82,14 +82,14 @@ def test_short_texts(text, words):
 def test_words_of_the_world(text, words):
     assert [text[start:end] for start, end in split_words(text)] == words
     explanation = LimeTextExplainer(lambda texts: np.array([len(t) / 99 for t in texts])).explain(
-        text, classes=[1]
+        text, target=[1]
     )
     assert explanation.words == tuple(dict.fromkeys(words))
 
 
 def test_own_split():
     explainer = LimeTextExplainer(score, split=lambda text: text.split("|"))
-    assert explainer.explain("good day|bad|x", classes=[1]).words == ("good day", "bad", "x")
+    assert explainer.explain("good day|bad|x", target=[1]).words == ("good day", "bad", "x")
     with pytest.raises(ValueError, match="must not change the words"):
         LimeTextExplainer(score, split=lambda text: text.upper().split()).explain("good day")
 
@@ -99,13 +99,13 @@ def vectorizer(**kwargs):
     return layers.TextVectorization(vocabulary=vocabulary, **kwargs)
 
 
-def test_text_vectorization_through_encode():
+def test_text_vectorization_as_tokenizer():
     encode = vectorizer(output_mode="multi_hot")
     inputs = keras.Input((6,))
     model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(inputs))
     model.set_weights([np.array([[0.0], [2], [-3], [1], [0], [0]]), np.zeros(1)])
-    explainer = LimeTextExplainer(model, encode=encode, class_names=["neg", "pos"])
-    explanation = explainer.explain("a good film on a bad day", classes=2)
+    explainer = LimeTextExplainer(model, tokenizer=encode, class_names=["neg", "pos"])
+    explanation = explainer.explain("a good film on a bad day", top=2)
     assert explanation.class_names == ("neg", "pos")
     expected = model.predict(np.asarray(encode(["a good film on a bad day"])), verbose=0)[0, 0]
     assert np.isclose(explanation.prediction[1], expected, atol=1e-6)
@@ -128,13 +128,13 @@ def test_text_vectorization_inside(shape):
     text = "a good film, a bad day"
     data = tf.constant([text] if shape == () else [[text]])
     for given in (model, model.predict):
-        explanation = LimeTextExplainer(given, batch_size=16).explain(text, classes=3)
+        explanation = LimeTextExplainer(given, batch_size=16).explain(text, top=3)
         expected = model.predict(data, verbose=0)[0]
         assert np.allclose(explanation.prediction, np.sort(expected)[::-1], atol=1e-6)
         assert explanation.weights.any()
 
 
-def test_sequences_of_tokens_and_a_dict_from_encode():
+def test_sequences_of_tokens_and_a_dict_from_a_tokenizer():
     ids, mask = keras.Input((6,), dtype="int32", name="ids"), keras.Input((6,), name="mask")
     x = layers.Embedding(10, 4)(ids) * keras.ops.expand_dims(mask, -1)
     model = keras.Model({"ids": ids, "mask": mask}, layers.Dense(2)(layers.Flatten()(x)))
@@ -146,8 +146,9 @@ def test_sequences_of_tokens_and_a_dict_from_encode():
             row[: len(words)] = words
         return {"ids": table, "mask": (table > 0).astype("float32")}
 
-    explanation = LimeTextExplainer(model, encode=encode, batch_size=8).explain("a bb ccc dddd", 2)
-    assert explanation.num_samples == 16 and explanation.weights.any()
+    explanation = LimeTextExplainer(model, tokenizer=encode, batch_size=8).explain(
+        "a bb ccc dddd", top=2)
+    assert explanation.samples == 16 and explanation.weights.any()
 
 
 def test_scikit_learn_pipeline():
@@ -158,7 +159,7 @@ def test_scikit_learn_pipeline():
     pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(
         ["good film", "good day", "bad film", "bad day"], [1, 1, 0, 0]
     )
-    explanation = LimeTextExplainer(pipeline.predict_proba).explain("a good long day", [1])
+    explanation = LimeTextExplainer(pipeline.predict_proba).explain("a good long day", target=[1])
     assert explanation.top(1)[0].name == "good"
 
 
@@ -170,14 +171,14 @@ def test_batches_are_bounded():
         return score(texts)
 
     text = " ".join(f"w{i}" for i in range(40)) + " good"
-    LimeTextExplainer(spy, batch_size=60).explain(text, [1], num_samples=500)
+    LimeTextExplainer(spy, batch_size=60).explain(text, target=[1], samples=500)
     assert max(sizes) == 60 and sum(sizes) == 500
 
 
 def test_long_text_with_fewer_samples_than_words():
     text = " ".join(f"w{i}" for i in range(600)) + " good"
     with pytest.warns(LimeWarning, match="effective samples of 400 are few for 601 words"):
-        explanation = LimeTextExplainer(score).explain(text, [1], num_samples=400)
+        explanation = LimeTextExplainer(score).explain(text, target=[1], samples=400)
     assert explanation.top(1)[0].name == "good"
 
 
@@ -189,9 +190,9 @@ def test_not_a_text(value):
 
 def test_constructor_errors():
     inputs = keras.Input((4,))
-    with pytest.raises(ValueError, match="takes float32. Pass encode="):
+    with pytest.raises(ValueError, match="takes float32. Pass `tokenizer`"):
         LimeTextExplainer(keras.Model(inputs, layers.Dense(1)(inputs)))
-    with pytest.raises(ValueError, match="'bag' or 'positions', received 'chars'"):
+    with pytest.raises(ValueError, match="'bag', 'positions'.*received 'chars'"):
         LimeTextExplainer(score, words="chars")
     with pytest.raises(TypeError, match="re.findall"):
         LimeTextExplainer(score, split=r"\W+")

@@ -43,8 +43,8 @@ def test_top_five_superpixels_agree(seed):
     )
     label = theirs.top_labels[0]
     expected = dict(theirs.local_exp[label])
-    explainer = LimeImageExplainer(predict, segments=segments, fill=0.0, kernel=lime_kernel)
-    ours = explainer.explain(image, num_samples=4000)
+    explainer = LimeImageExplainer(predict, segments=segments, baseline=0.0, kernel=lime_kernel)
+    ours = explainer.explain(image, samples=4000)
     assert ours.classes == (label,)
     theirs_top = {f for f, _ in theirs.local_exp[label][:5]}
     assert {f.index for f in ours.top(5)} == theirs_top
@@ -87,7 +87,7 @@ def test_texts_agree():
         text, predict, num_features=6, num_samples=4000
     )
     explainer = LimeTextExplainer(predict, sampler="uniform")
-    ours = explainer.explain(text, classes=[1], num_features=6, num_samples=4000)
+    ours = explainer.explain(text, target=[1], num_features=6, samples=4000)
     expected = dict(theirs.as_list())
     found = {f.name: f.weight for f in ours.top(6)}
     assert set(list(found)[:4]) == set(list(expected)[:4]) == {"bad", "good", "dull", "fine"}
@@ -120,7 +120,7 @@ def test_tables_agree():
     for row in data[:3]:
         expected = theirs.explain_instance(row, predict, num_features=6, num_samples=8000)
         expected = dict(expected.as_map()[1])
-        explanation = ours.explain(row, classes=[1], num_samples=8000)
+        explanation = ours.explain(row, target=[1], samples=8000)
         wanted = [expected[j] for j in range(6)]
         assert np.corrcoef(explanation.weights[0], wanted)[0, 1] > 0.99
         assert np.allclose(explanation.weights[0], wanted, atol=0.01)
