@@ -23,6 +23,7 @@ import keras
 from keras_explain import backend
 from keras_explain.engine.affine import Add, Affine, GlobalAveragePooling
 from keras_explain.engine.windows.span import same_padding
+from keras_explain.graph.masks import carried_masks
 from keras_explain.graph.program import Program
 from keras_explain.graph.steps import Step, Value
 
@@ -39,7 +40,7 @@ _GLOBAL_AVERAGES = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAver
 
 def folded(program):
     """An equivalent Program with every BatchNormalization folded that can be."""
-    if any(makes_masks(step.fn) for step in program.steps):
+    if carried_masks(program.steps):
         return program
     readers = {}
     for step in program.steps:
@@ -181,8 +182,3 @@ def _is_plain(layer):
             and layer.compute_dtype == layer.variable_dtype
             and getattr(layer, "quantization_mode", None) is None
             and not getattr(layer, "lora_enabled", False))
-
-
-def makes_masks(fn):
-    """Whether a step gives its output a Keras mask."""
-    return isinstance(fn, keras.layers.Masking) or bool(getattr(fn, "mask_zero", False))

@@ -13,7 +13,7 @@ from keras_explain.graph.steps import kind
 from keras_explain.signatures import spell_out
 
 UNCHANGED = ("Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
-             "GaussianDropout", "GaussianNoise", "Cast", "_Cast", "_KeepMask")
+             "GaussianDropout", "GaussianNoise", "Cast", "_Cast", "KeepMask")
 RESHAPING = ("Reshape", "Flatten", "Squeeze", "ExpandDims")
 
 
@@ -39,7 +39,7 @@ class ClosedFormCAM(FeatureMap):
         steps = self.question.program.with_outputs((raw,)).split([value])[1].steps
         for step in steps:
             pooling = _is_pooling(step, self.question.program)
-            follows = step.reads == [after] or kind(step.fn) == "_KeepMask"
+            follows = step.reads == [after] or kind(step.fn) == "KeepMask"
             linear = _is_linear(step, pooled or self._keeps_channels(step))
             if not follows or not (linear or pooling and not pooled):
                 raise ValueError(_message(step.path or kind(step.fn)))

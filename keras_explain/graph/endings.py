@@ -29,7 +29,7 @@ from keras_explain.graph.steps import Step, Value
 MOST_STEPS = 24  # how far to look back: what ends a model is near its end
 SCALES = (1.0, 100.0, 1e4)  # of random inputs
 SMALLEST = 1e-30  # of a probability, so that its logarithm is finite
-MASKING = ("_KeepMask", "_SetMask")  # they hand their first argument on
+MASKING = ("KeepMask", "SetMask")  # they hand their first argument on
 
 
 def before_activation(program, value):

@@ -4,9 +4,9 @@ import keras
 from keras import tree
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.models import view
 from keras_explain.graph.program import Program
 from keras_explain.graph.steps import Step, Value
-from keras_explain.graph.tracing import view
 
 HALF = ("float16", "bfloat16")
 

@@ -12,8 +12,9 @@ from keras import tree
 
 from keras_explain.graph import steps as kinds
 from keras_explain.graph import tracing
+from keras_explain.graph.masks import get_mask, set_mask
+from keras_explain.graph.models import inner_layers, view
 from keras_explain.graph.steps import Step, Value
-from keras_explain.graph.tracing import get_mask, inner_layers, set_mask, view
 
 __all__ = ["Program", "Step", "Value", "get_mask", "set_mask", "view"]
 
@@ -85,6 +86,11 @@ class Program:
         head.inputs = [*cut, *dict.fromkeys(v for v in reads if v not in after)]
         early = [s for s in self.steps if s not in late]
         return Program(self.inputs, early, list(head.inputs)).prune(), head
+
+    def is_per_example(self, value):
+        """Whether the first axis of `value` counts the examples; constants have none."""
+        batch = self.inputs[0].spec.shape[0]
+        return value.spec.shape[:1] == (batch,)
 
     def ancestors(self, values):
         """All Values that `values` are computed from, themselves included."""

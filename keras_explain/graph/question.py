@@ -163,7 +163,9 @@ class Question:
         masks = [get_mask(t) for t in tensors]
 
         def rest(points, rows=None):
-            given = [*points, *(sides if rows is None else take_rows(sides, rows))]
+            given = [*points, *(sides if rows is None else [
+                ops.take(t, rows, axis=0) if self.program.is_per_example(v) else t
+                for v, t in zip(head.inputs[len(cut) :], sides, strict=True)])]
             for tensor, mask in zip(given, masks, strict=True):
                 if mask is not None:
                     set_mask(tensor, mask if rows is None else ops.take(mask, rows, axis=0))

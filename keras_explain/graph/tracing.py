@@ -1,20 +1,39 @@
 """From a Keras model to steps: recorded, not computed, and nothing of the user's changed.
 
-This is the only module that uses private Keras API: the history of symbolic tensors
-(`_keras_history`, `Node.arguments`), `Functional._inputs_struct` and `_outputs_struct`,
-`Sequential._functional`, the shapes that a subclassed model was built with, what a layer does
-to its arguments (`_convert_input_args`, `_dtype_policy`), its nodes and sublayers, and the mask
-that Keras attaches to tensors. `tests/test_program.py` pins each of them.
+Private Keras API is used here and in three modules beside: `models` (what a model is made of),
+`inside` (what `call` of a user's layer does) and `masks`. Here: the mode of conversion of a layer's
+arguments (`_convert_input_args`) and the nodes of the symbolic graph (`_inbound_nodes`,
+`_inputs_struct`, `_outputs_struct`). `tests/graph/test_program.py` pins each name.
 """
 
-import contextlib
 import inspect
 import math
 
 import keras
 from keras import ops, tree
 
-from keras_explain.graph import steps as kinds
+from keras_explain.graph.inside import (
+    Opaque,
+    Owner,
+    call_as_layer,
+    has_new_mask,
+    infer_outputs,
+)
+from keras_explain.graph.masks import (
+    GetMask,
+    KeepMask,
+    SetMask,
+    carried_masks,
+    get_mask,
+    set_mask,
+)
+from keras_explain.graph.models import (
+    graph_of,
+    is_composite,
+    symbolic_inputs,
+    untouched,
+    view,
+)
 from keras_explain.graph.steps import Call, Step, Value
 
 
@@ -24,53 +43,24 @@ def trace(model):
     Returns the structure of input Values as the model takes it (a Value, list or dict), the
     steps, the structure of output Values, and the calls.
     """
-    struct = tree.map_structure(Value, _symbolic_inputs(model))
+    struct = tree.map_structure(Value, symbolic_inputs(model))
     tracer = _Tracer()
-    with _untouched(model):
+    with untouched(model):
         outputs = tracer.inside(model, (struct,), {}, "")
         if outputs is None:
             outputs = tracer.call(model, (struct,), {}, "")
-    if _graph_of(model) is None:
+    if graph_of(model) is None:
         _type_tokens(tree.flatten(struct), tracer.steps)
     return struct, tracer.steps, outputs, tracer.calls
-
-
-def view(layer, /, dtype=None, **attributes):
-    """A second face of a built layer: the same variables, some attributes replaced.
-
-    Args:
-        dtype: what it computes in; None leaves that as it is.
-    """
-    twin = object.__new__(type(layer))
-    if dtype is not None:
-        attributes["_dtype_policy"] = keras.DTypePolicy(dtype)
-    twin.__dict__.update(layer.__dict__, **attributes)
-    return twin
-
-
-def get_mask(tensor):
-    """The Keras mask attached to a tensor, or None."""
-    return keras.src.backend.get_keras_mask(tensor)
-
-
-def set_mask(tensor, mask):
-    """Attach a Keras mask to a tensor."""
-    keras.src.backend.set_keras_mask(tensor, mask)
-
-
-def inner_layers(fn):
-    """The layers inside a layer; nothing for other functions."""
-    if not isinstance(fn, keras.layers.Layer):
-        return []
-    return list(fn._flatten_layers(include_self=False))
 
 
 class _Tracer:
     """Records calls on Values, and looks into every model and layer that allows it."""
 
     def __init__(self):
-        self.steps, self.calls, self.masks = [], [], False
+        self.steps, self.calls = [], []
         self.traced = {}  # paths of the user's layers: names of the operations inside
+        self.masks, self.settled = {}, 0  # {Value: symbolic mask}, after how many steps
 
     def call(self, op, args, kwargs, prefix, node=None):
         """Record one call; returns Values in the structure of its output."""
@@ -98,31 +88,26 @@ class _Tracer:
         if node and all(map(_same, step.reads, node.input_tensors)):
             outputs = [Value(t) for t in node.outputs]
         else:
-            outputs = tree.map_structure(Value, _inferred(op, args, kwargs))
+            outputs = tree.map_structure(Value, infer_outputs(op, args, kwargs))
         step.outputs = tree.flatten(outputs)
         self.steps.append(step)
-        self.masks = self.masks or _makes_mask(op)
         return outputs
 
     def inside(self, op, args, kwargs, path):
         """Record what `op` does inside; None if it is to stay one opaque step."""
-        graph = _graph_of(op)
-        if graph is None and not _is_composite(op):
+        graph = graph_of(op)
+        if graph is None and not is_composite(op):
             return None
-        if self.masks and graph is None and not op.supports_masking:
-            return None  # it has its own idea of masks
         mark = len(self.steps), len(self.calls)
         try:
             if graph is None:
-                outputs = self._traced(op, args, kwargs, path)
-            elif len(args) == 1 and not any(v for k, v in kwargs.items() if k != "mask"):
-                outputs = self._inlined(op, graph, args[0], kwargs.get("mask"), path)
-            else:
-                return None
-        except _Opaque:
+                return self._traced(op, args, kwargs, path)
+            if len(args) == 1 and not any(v for k, v in kwargs.items() if k != "mask"):
+                return self._inlined(op, graph, args[0], kwargs.get("mask"), path)
+        except Opaque:
             del self.steps[mark[0] :], self.calls[mark[1] :]
-            return None
-        return self._masked(args[0], outputs) if self.masks and op.supports_masking else outputs
+            self.settled = min(self.settled, mark[0])
+        return None
 
     def _inlined(self, op, graph, inputs, mask, path):
         if isinstance(inputs, dict) and not isinstance(graph._inputs_struct, dict):
@@ -130,60 +115,131 @@ class _Tracer:
         values = tree.flatten(self._autocast(op, inputs))
         values = [self._cast(v, r.dtype) for v, r in zip(values, graph.inputs, strict=True)]
         if mask is not None:
-            values = [self._recorded(_SetMask(), pair, pair[0].spec)
+            values = [self._recorded(SetMask(), pair, pair[0].spec)
                       for pair in zip(values, tree.flatten(mask), strict=True)]
         env = dict(zip(map(id, graph.inputs), values, strict=True))
-        return self._walk(graph._outputs_struct, env, path, op, inference=True)
+        outputs = self._walk(graph._outputs_struct, env, path, Owner(op, inference=True))
+        if not op.supports_masking:
+            return outputs
+        if _has_own(op, "compute_mask"):
+            raise Opaque
+        flat = tree.flatten(outputs)  # what a layer call does to outputs without a mask
+        for i, pair in enumerate(zip(flat, tree.flatten(inputs), strict=False)):
+            flat[i] = self._recorded(KeepMask(), pair, pair[0].spec)
+        return tree.pack_sequence_as(outputs, flat)
 
     def _traced(self, op, args, kwargs, path):
-        if self.masks and any(_takes(op.call, name) for name in ("mask", "attention_mask")):
-            raise _Opaque
         args, kwargs = self._autocast(op, (args, kwargs))
         values = dict.fromkeys(v for v in tree.flatten((args, kwargs)) if isinstance(v, Value))
-        symbols = {v: keras.KerasTensor(v.spec.shape, v.spec.dtype) for v in values}
+        owner, env = Owner(op, inference=False, inputs=list(values)), {}
+        symbols = {v: self._symbol(v, env) for v in values}
         given, options = tree.map_structure(lambda v: symbols.get(v, v) if isinstance(v, Value)
                                             else v, (args, kwargs))
         if _takes(op.call, "training"):
             options = {"training": False, **{k: v for k, v in options.items() if v is not None}}
+        twin = view(op, **self._symbolic_weights(op, env))
         try:
-            with keras.StatelessScope():  # nothing is assigned, no random state moves
-                outputs = op.call(*given, **options)
+            outputs = call_as_layer(twin, op, given, options, owner)
         except Exception as error:  # it needs numbers, or does what only its backend can
-            raise _Opaque from error
-        env = {id(symbol): v for v, symbol in symbols.items()}
+            raise Opaque from error
         self.traced[path] = []
-        return self._walk(outputs, env, path, op, inference=False)
+        return self._walk(outputs, env, path, owner)
 
-    def _walk(self, struct, env, path, owner, inference):
+    def _symbol(self, value, env):
+        """A symbolic tensor for `value`, with a symbolic mask where it will carry one."""
+        symbol = env[value] = keras.KerasTensor(value.spec.shape, value.spec.dtype)
+        env[id(symbol)] = value  # it holds the symbol as well: an id belongs to what is alive
+        mask = self._mask_of(value)
+        if mask is not None:
+            of_mask = keras.KerasTensor(mask.shape, mask.dtype)
+            env[id(of_mask)] = self._recorded(GetMask(), (value,), mask)
+            set_mask(symbol, of_mask)
+        return symbol
+
+    def _symbolic_weights(self, op, env):
+        """Symbolic tensors for the weights that are attributes of `op` itself.
+
+        Without them what `call` computes from weights alone would be a number of now.
+        """
+        found = {}
+        for name, variable in vars(op).items():
+            if not isinstance(variable, keras.Variable):
+                continue
+            dtype = keras.backend.standardize_dtype(variable.dtype)
+            symbol = keras.KerasTensor(variable.shape, dtype)
+            env[id(symbol)] = variable
+            if "float" in dtype and op.autocast and dtype != op.compute_dtype:
+                symbol = keras.KerasTensor(variable.shape, op.compute_dtype)
+                env[id(symbol)] = self._recorded(_Read(variable, op.compute_dtype), (), symbol)
+            found[name] = env[name] = symbol
+        return found
+
+    def _walk(self, struct, env, path, owner):
         """Record the calls that made the symbolic tensors `struct`, back to those in `env`.
 
         Args:
             env: {id of a symbolic tensor: Value}.
-            owner: the layer whose inside this is.
-            inference: as a Functional does: `training=False` overrules the call's own.
+            owner: whose inside this is.
         """
         pending = tree.flatten(struct)[::-1]
         while pending:
-            if id(pending[-1]) in env:
+            tensor = pending[-1]
+            if id(tensor) in env:
                 pending.pop()
                 continue
-            node = _node_of(pending[-1])
-            missing = [t for t in node.input_tensors if id(t) not in env]
+            if not isinstance(tensor, keras.KerasTensor):
+                owner.check_constants(tensor)
+                env[id(tensor)] = self._recorded(_Constant(tensor), (), tensor)
+                continue
+            if id(tensor) in owner.masked:
+                _, masked = owner.masked[id(tensor)]
+                if id(masked) in env:
+                    env[id(tensor)] = self._recorded(GetMask(), (env[id(masked)],), tensor)
+                else:
+                    pending.append(masked)
+                continue
+            op, needs, outputs, node = owner.origin(tensor)
+            masks = [] if owner.inference else [get_mask(t) for t in outputs if has_new_mask(
+                t, op, needs, owner)]
+            missing = [t for t in [*needs, *masks] if t is not None and id(t) not in env]
             if missing:
                 pending.extend(missing[::-1])
                 continue
-            op, (args, kwargs) = node.operation, node.arguments.fill_in(env)
-            _check_variables(owner, op, args, kwargs)
-            if inference:
+            args, kwargs = owner.arguments(tensor, node, env)
+            _check_variables(owner.layer, op, args, kwargs)
+            if owner.inference:
                 kwargs = {k: v for k, v in kwargs.items() if k != "training"}
-            else:
-                _check_constants(args, kwargs)
-                op = _for_any_batch(node)
-            outputs = self.call(op, args, kwargs, path, node if op is node.operation else None)
-            env.update(zip(map(id, node.outputs), tree.flatten(outputs), strict=True))
+            elif node is not None:
+                owner.check_constants((args, kwargs))
+                op, args = _for_any_batch(node, args, owner.inputs)
+            recorded = self.call(op, args, kwargs, path,
+                                 node if node and op is node.operation else None)
+            recorded = tree.flatten(recorded)
+            if not owner.inference:
+                recorded = [self._with_mask(v, t, env) if has_new_mask(t, op, needs, owner) else v
+                            for v, t in zip(recorded, outputs, strict=True)]
+            env.update(zip(map(id, outputs), recorded, strict=True))
         outputs = tree.map_structure(lambda t: env[id(t)], struct)
+        if any(not isinstance(v, Value) for v in tree.flatten(outputs)):
+            raise Opaque
         single = isinstance(outputs, (list, tuple)) and len(outputs) == 1
-        return outputs[0] if single and inference else outputs
+        return outputs[0] if single and owner.inference else outputs
+
+    # Masks ------------------------------------------------------------------------------------
+
+    def _with_mask(self, value, tensor, env):
+        """`value` with the mask that the symbolic `tensor` has."""
+        mask, carried = get_mask(tensor), self._mask_of(value)
+        if mask is None and carried is None:
+            return value
+        mask = env.get(id(mask), mask)
+        return self._recorded(SetMask(), (value, mask), value.spec)
+
+    def _mask_of(self, value):
+        """The symbolic mask that `value` carries when the program runs, or None."""
+        self.masks = carried_masks(self.steps[self.settled :], self.masks)
+        self.settled = len(self.steps)
+        return self.masks.get(value)
 
     def _cast(self, value, dtype):
         if value.spec.dtype == dtype:
@@ -199,20 +255,9 @@ class _Tracer:
             lambda v: self._cast(v, op.compute_dtype)
             if isinstance(v, Value) and "float" in v.spec.dtype else v, values)
 
-    def _masked(self, inputs, outputs):
-        """What a layer call does to outputs that come back without a mask."""
-        flat = tree.flatten(outputs)
-        for i, pair in enumerate(zip(flat, tree.flatten(inputs), strict=False)):
-            flat[i] = self._recorded(_KeepMask(), pair, pair[0].spec)
-        return tree.pack_sequence_as(outputs, flat)
-
     def _recorded(self, fn, args, spec):
         self.steps.append(Step(fn, args, {}, [Value(spec)]))
         return self.steps[-1].outputs[0]
-
-
-class _Opaque(Exception):
-    """What a layer does cannot be written as calls on symbolic tensors."""
 
 
 class _Cast:
@@ -234,148 +279,70 @@ class _Cast:
         return x
 
 
-class _SetMask:
-    """Attaches a mask to a tensor."""
+class _Read:
+    """The value of a variable, cast as a layer of another precision casts its own."""
 
-    def __call__(self, x, mask):
-        if mask is not None:
-            set_mask(x, mask)
-        return x
+    def __init__(self, variable, dtype):
+        self.variable, self.dtype = variable, dtype
 
-
-class _KeepMask:
-    """Gives a tensor the mask of another, if it has none."""
-
-    def __call__(self, x, source):
-        mask = get_mask(source)
-        if mask is not None and get_mask(x) is None:
-            set_mask(x, mask)
-        return x
+    def __call__(self):
+        return ops.cast(self.variable, self.dtype)
 
 
-def _graph_of(layer):
-    """The Functional that `layer` runs when it is called, or None."""
-    if not isinstance(layer, keras.Model) or not kinds.is_built_in(layer):
-        return None
-    if isinstance(layer, keras.Sequential):
-        return layer._functional
-    return layer if hasattr(layer, "_outputs_struct") else None
+class _Constant:
+    """Numbers that depend on nothing."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __call__(self):
+        return self.tensor
 
 
-def _is_composite(layer):
-    """A layer or model of the user's that has no weights but those of its sublayers."""
-    if not isinstance(layer, keras.layers.Layer) or kinds.is_built_in(layer):
-        return False
-    own = [*layer._trainable_variables, *layer._non_trainable_variables]
-    return bool(inner_layers(layer)) and not own
+class _ForAnyBatch(keras.Operation):
+    """An operation whose shape begins with the number of rows of a tensor."""
+
+    def __init__(self, op, attribute, shape, spec):
+        super().__init__(name=op.name)
+        self.op, self.attribute, self.shape, self.spec = op, attribute, shape, spec
+
+    def call(self, rows, *args, **kwargs):
+        shape = (ops.shape(rows)[0], *self.shape[1:])
+        return view(self.op, **{self.attribute: shape}).call(*args, **kwargs)
+
+    def compute_output_spec(self, rows, *args, **kwargs):
+        return self.spec
 
 
-def _symbolic_inputs(model):
-    graph = _graph_of(model) or model
-    if hasattr(graph, "_inputs_struct"):
-        return graph._inputs_struct
-    shapes = getattr(model, "_build_shapes_dict", None)
-    if not model.built or not shapes:
-        raise ValueError(
-            f"Expected a built model, received {model.name!r} ({kinds.kind(model)}), which has"
-            " never seen the shape of its input. Call it once on data, or start a Sequential"
-            " with `keras.Input(...)`."
-        )
-    parameters = inspect.signature(model.call).parameters.values()
-    required = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-    if len(required) > 1:
-        raise ValueError(
-            "Expected a model that is called on one argument (a tensor, list or dict),"
-            f" received {model.name!r}, which takes {required}. Pass them as a list or dict."
-        )
-    shapes = next(iter(shapes.values()))
+def _for_any_batch(node, args, inputs):
+    """(operation, arguments) of a node, without the None that stands for the batch in a shape.
 
-    def symbolic(shape, name=None):
-        return keras.Input(tuple(shape[1:]), dtype=model.variable_dtype, name=name)
-
-    if isinstance(shapes, dict):
-        return {name: symbolic(shape, name) for name, shape in shapes.items()}
-    return tree.map_shape_structure(symbolic, shapes)
-
-
-def _type_tokens(inputs, steps):
-    """A subclassed model does not tell the dtype of its inputs, but an Embedding does."""
-    for step in steps:
-        if isinstance(step.fn, keras.layers.Embedding) and step.reads[0] in inputs:
-            spec = step.reads[0].spec
-            step.reads[0].spec = keras.KerasTensor(spec.shape, "int32", name=spec.name)
-
-
-@contextlib.contextmanager
-def _untouched(model):
-    """Symbolic calls inside leave no trace on the layers of `model`."""
-    layers = list(model._flatten_layers())
-    nodes = [(list(x._inbound_nodes), list(x._outbound_nodes)) for x in layers]
-    attributes = [dict(vars(x)) for x in layers]
-    try:
-        yield
-    finally:
-        for layer, (inbound, outbound), before in zip(layers, nodes, attributes, strict=True):
-            layer._inbound_nodes[:] = inbound
-            layer._outbound_nodes[:] = outbound
-            for name in vars(layer).keys() - before.keys():
-                del vars(layer)[name]
-            vars(layer).update(before)
-
-
-def _node_of(tensor):
-    history = getattr(tensor, "_keras_history", None)
-    if history is None or history.operation is None:
-        raise _Opaque  # a constant, or a symbolic tensor of another trace
-    node = history.operation._inbound_nodes[history.node_index]
-    if node.is_input:
-        raise _Opaque
-    return node
-
-
-def _for_any_batch(node):
-    """The operation of a node, without the None that stands for the batch in a shape.
-
-    `ops.reshape(x, (ops.shape(x)[0], ...))` was recorded with None; -1 says the same.
+    `ops.reshape(x, (ops.shape(x)[0], ...))` was recorded with None; -1 says the same. For others
+    the first of the `inputs` tells the number of rows.
     """
     op = node.operation
     if isinstance(op, keras.layers.Layer):
-        return op
+        return op, args
     shapes = {name: v for name, v in vars(op).items()
               if isinstance(v, (list, tuple)) and any(n is None for n in v)}
     if not shapes:
-        return op
-    if set(shapes) != {"newshape"}:
-        raise _Opaque
-    (batch, *rest), (_, *source) = op.newshape, node.input_tensors[0].shape
-    if batch is not None or None in (*rest, *source):
-        raise _Opaque
-    size = math.prod(source) // math.prod(n for n in rest if n != -1)
-    return view(op, newshape=(-1, *[size if n == -1 else n for n in rest]))
+        return op, args
+    (name, (batch, *rest)), *more = shapes.items()
+    if more or batch is not None or None in rest or not inputs:
+        raise Opaque
+    source = node.input_tensors[0].shape[1:]
+    if name == "newshape" and None not in source:
+        size = math.prod(source) // math.prod(n for n in rest if n != -1)
+        return view(op, newshape=(-1, *[size if n == -1 else n for n in rest])), args
+    spec = keras.KerasTensor(node.outputs[0].shape, node.outputs[0].dtype)
+    return _ForAnyBatch(op, name, (batch, *rest), spec), (inputs[0], *args)
 
 
 def _check_variables(owner, op, args, kwargs):
     """Under mixed precision a layer casts the variables that its operations read."""
     mixed = owner.compute_dtype != owner.variable_dtype and not isinstance(op, keras.layers.Layer)
     if mixed and any(isinstance(x, keras.Variable) for x in tree.flatten((args, kwargs))):
-        raise _Opaque
-
-
-def _check_constants(args, kwargs):
-    """A float tensor among the arguments may be computed from weights, which can change."""
-    for x in tree.flatten((args, kwargs)):
-        if ops.is_tensor(x) and not isinstance(x, keras.Variable) and "float" in str(x.dtype):
-            raise _Opaque
-
-
-def _inferred(fn, args, kwargs):
-    args, kwargs = tree.map_structure(
-        lambda v: v.spec if isinstance(v, Value) else v, (args, kwargs)
-    )
-    parameters = inspect.signature(fn.compute_output_spec).parameters.values()
-    if not any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
-        kwargs = {k: v for k, v in kwargs.items() if k != "training"}
-    return fn.compute_output_spec(*args, **kwargs)
+        raise Opaque
 
 
 def _takes(function, name):
@@ -386,8 +353,14 @@ def _same(value, tensor):
     return value.spec.shape == tensor.shape and value.spec.dtype == tensor.dtype
 
 
-def _makes_mask(op):
-    if isinstance(op, keras.layers.Masking) or getattr(op, "mask_zero", False):
-        return True
-    return isinstance(op, keras.layers.Layer) and not op.supports_masking and (
-        not kinds.is_built_in(op))
+def _has_own(layer, name):
+    """Whether the user gave a layer its own method of that name."""
+    return not getattr(type(layer), name).__module__.startswith("keras.")
+
+
+def _type_tokens(inputs, steps):
+    """A subclassed model does not tell the dtype of its inputs, but an Embedding does."""
+    for step in steps:
+        if isinstance(step.fn, keras.layers.Embedding) and step.reads[0] in inputs:
+            spec = step.reads[0].spec
+            step.reads[0].spec = keras.KerasTensor(spec.shape, "int32", name=spec.name)

@@ -17,8 +17,8 @@ from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.predicting import predict
 from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
+from keras_explain.graph.models import inner_layers
 from keras_explain.graph.program import Program
-from keras_explain.graph.tracing import inner_layers
 from keras_explain.metrics.evaluator import Evaluator, requested
 from keras_explain.progress import Progress, Verbose
 from keras_explain.signatures import Array, Inputs

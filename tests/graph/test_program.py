@@ -8,6 +8,7 @@ from models import HEIGHT, KINDS, WIDTH, Block, alive, body, draw, head, image, 
 
 from keras_explain.graph import tracing
 from keras_explain.graph.endings import before_activation
+from keras_explain.graph.models import is_composite
 from keras_explain.graph.program import Program, get_mask, set_mask, view
 
 
@@ -32,7 +33,7 @@ def assert_equals_model(model, inputs):
 
 
 class TestPrivateKerasAPI:
-    """Each name that `tracing.py` uses. If one fails, Keras has changed under it."""
+    """Each name that `graph` uses. If one fails, Keras has changed under it."""
 
     def test_functional(self):
         x = image()
@@ -60,6 +61,13 @@ class TestPrivateKerasAPI:
         assert list(model._build_shapes_dict.values()) == [(1, HEIGHT, WIDTH, 3)]
         assert model._trainable_variables == [] and model._non_trainable_variables == []
         assert model.layers[0] in model._flatten_layers()
+        assert layers.Masking()._set_mask_metadata
+
+    def test_scope_that_holds_the_values_of_variables(self):
+        find = keras.src.backend.common.stateless_scope.get_stateless_scope
+        with keras.StatelessScope() as scope:
+            assert find() is scope
+        assert find() is None
 
     def test_masks(self):
         x = ops.ones((2, 3))
@@ -543,4 +551,4 @@ def test_keras_applications_under_every_base_method(name):
 
 
 def test_block_of_the_zoo_is_composite():
-    assert tracing._is_composite(Block(name="b")) and not tracing._is_composite(layers.LSTM(2))
+    assert is_composite(Block(name="b")) and not is_composite(layers.LSTM(2))

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from keras_explain.engine.affine import Affine
-from keras_explain.engine.folding import makes_masks
 from keras_explain.engine.windows import span
 from keras_explain.engine.windows.rules import action
+from keras_explain.graph.masks import carried_masks
 
 # Above this share of the map a window saves less than gathering it costs.
 LARGEST_WINDOW = 0.75
@@ -136,7 +136,7 @@ def plannable(program, value):
     specs = [v.spec for step in program.steps for v in step.outputs]
     if any(spec is None or None in spec.shape[1:] for spec in specs):
         return "some maps have no fixed size"
-    if any(makes_masks(step.fn) for step in program.steps):
+    if carried_masks(program.steps):
         return "the model masks steps of time"
     if any(spec.dtype in ("float16", "bfloat16") for spec in specs):
         return "the model computes in half precision"

@@ -16,13 +16,13 @@ from keras_explain import backend
 from keras_explain.engine.affine import Affine
 from keras_explain.engine.windows import span
 from keras_explain.engine.windows.action import Action
+from keras_explain.graph.models import view
 from keras_explain.graph.probing import to_float64
 from keras_explain.graph.steps import Step, Value
-from keras_explain.graph.tracing import view
 
 # Layers and operations whose output at a pixel needs only that pixel.
 _POINTWISE = {
-    "_Cast", "_KeepMask", "_SetMask", "Activation", "ReLU", "LeakyReLU", "ELU", "Identity",
+    "_Cast", "KeepMask", "SetMask", "Activation", "ReLU", "LeakyReLU", "ELU", "Identity",
     "Rescaling", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
     "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "RandomFlip",
     "LayerScale", "StochasticDepth",  # of keras.applications' ConvNeXt

@@ -109,6 +109,8 @@ class Positions:
         if value in self.now:
             return self.now[value]
         clean = self.base[value]
+        if not self.plan.program.is_per_example(value):
+            return clean
         return ops.broadcast_to(clean, (self.size, *clean.shape[1:]))
 
     def _gather(self, base, value, frame, padding):
