@@ -2,15 +2,15 @@
 
 import pathlib
 
-import keras
 import numpy as np
 
-from keras_explain.demo import imagenet as _imagenet
+from keras_explain.checks import check_choice
+from keras_explain.cli.inputs import PIXELS, load_model
+from keras_explain.cli.methods import find_methods
+from keras_explain.demo.pictures import load_image
 from keras_explain.metrics.comparison import METRICS, compare
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-SCALES = {"0..255": lambda x: x, "0..1": lambda x: x / 255, "-1..1": lambda x: x / 127.5 - 1}
-DEMO = "efficientnet_lite0"
 
 
 def run(model, data, out="comparison", methods=None, metrics=METRICS, max_images=16,
@@ -21,17 +21,19 @@ def run(model, data, out="comparison", methods=None, metrics=METRICS, max_images
         model: path of a `.keras` file, or "efficientnet_lite0" for the demo's ImageNet model.
         data: a folder of pictures, one picture, or a `.npy` file of inputs (N, ...).
         out: folder for comparison.md, scores.png and maps.png.
-        methods, metrics: names, as a list or separated by commas; None for the methods takes
-            those of `keras_explain.compare`.
+        methods: names, or FILE.py:NAME, as a list or separated by commas; None takes those of
+            `keras_explain.compare`.
+        metrics: names, likewise.
         max_images: how many examples, the first by name.
         scale: range that the model expects of pictures: "0..255", "0..1" or "-1..1".
         batch_size, seed: see `keras_explain.compare`.
     """
-    model = _model(model)
+    methods = find_methods(_listed(methods)) if methods else None
+    model = load_model(model)
     examples = load_examples(data, model, max_images, scale)
     print(f"Comparing on {len(examples)} examples ...", flush=True)
-    table = compare(model, examples, methods and _listed(methods), _listed(metrics),
-                    batch_size=batch_size, seed=seed)
+    table = compare(model, examples, methods, _listed(metrics), batch_size=batch_size,
+                    seed=seed)
     print(table.to_markdown())
     print(f"\nWritten: {table.report(out)}")
     return 0
@@ -44,8 +46,7 @@ def load_examples(data, model, max_images=16, scale="0..255"):
         FileNotFoundError: nothing there.
         ValueError: an unknown scale, a model that takes no color pictures.
     """
-    if scale not in SCALES:
-        raise ValueError(f"Expected `scale` to be one of {list(SCALES)}, received {scale!r}.")
+    check_choice("scale", scale, PIXELS)
     path = pathlib.Path(data)
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False)[:max_images]
@@ -64,15 +65,10 @@ def load_examples(data, model, max_images=16, scale="0..255"):
             " Give its inputs as a .npy file."
         )
     height, width = shape[1] or 224, shape[2] or 224
-    pictures = np.stack([_imagenet.load_image(f, max(height, width)) for f in files])
+    pictures = np.stack([load_image(f, max(height, width)) for f in files])
     top, left = (pictures.shape[1] - height) // 2, (pictures.shape[2] - width) // 2
-    return SCALES[scale](pictures[:, top : top + height, left : left + width])
-
-
-def _model(path):
-    if path == DEMO:
-        return _imagenet.efficientnet_lite0()
-    return keras.saving.load_model(path, compile=False)
+    factor, shift = PIXELS[scale]
+    return pictures[:, top : top + height, left : left + width] * factor + shift
 
 
 def _listed(names):

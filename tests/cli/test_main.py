@@ -10,6 +10,17 @@ from models import KINDS
 
 from keras_explain import cli, images
 
+OWN = """
+import keras
+from keras_explain.explainers import CAM
+
+class PositiveCAM(CAM):
+    def combine(self, features, gradients):
+        return keras.ops.sum(features, axis=-1)
+
+def positive_cam(model, **options):
+    return PositiveCAM(model, **options).explained_model()
+"""
 needs_export = pytest.mark.skipif(keras.backend.backend() == "torch", reason="no export there")
 
 
@@ -55,6 +66,20 @@ def test_the_method_suits_the_model(tmp_path, kind, method):
     assert (tmp_path / f"a.{method}.png").exists()
 
 
+@pytest.mark.parametrize("name", ["PositiveCAM", "positive_cam"])
+def test_a_method_of_ones_own(files, tmp_path, name):
+    """A class or a builder in the user's file is named by its path."""
+    own = tmp_path / "own.py"
+    own.write_text(OWN)
+    assert cli.main(["explain", str(files / "model.keras"), str(files / "a.png"),
+                     "--method", f"{own}:{name}", "--set", "resize=false", "layer=null",
+                     "--out", str(tmp_path)]) == 0
+    (row,) = json.loads((tmp_path / "explanations.json").read_text())
+    heatmap = np.load(row["maps"][name]["heatmap"])
+    assert heatmap.size and heatmap.shape != (16, 12)  # both options have reached it
+    assert (tmp_path / f"a.{name}.png").exists()
+
+
 def test_a_broken_image_fails_alone(files, tmp_path, capsys):
     code = cli.main(["explain", str(files / "model.keras"), str(files / "broken.png"),
                      str(files / "missing.png"), str(files / "a.png"), "--out", str(tmp_path)])
@@ -82,6 +107,9 @@ def test_export(files, tmp_path, capsys):
     (["explain", "MODEL", "a.png", "--set", "patch_size=3"], "take, received \\['patch_size'\\]"),
     (["explain", "MODEL", "a.png", "--set", "patch"], "OPTION=VALUE"),
     (["explain", "MODEL", "a.png", "--target", "99"], "from 0 to 3"),
+    (["explain", "MODEL", "a.png", "--method", "grad_kam"], "Did you mean.*grad_cam"),
+    (["explain", "MODEL", "a.png", "--method", "none.py:Mine"], "a Python file.*none.py"),
+    (["explain", "MODEL", "a.png", "--method", "json:dmups"], "function or a class in json.*dump"),
 ])
 def test_wrong_use_is_told(files, tmp_path, capsys, arguments, message):
     arguments = [str(files / "model.keras") if a == "MODEL" else a for a in arguments]

@@ -1,0 +1,61 @@
+"""What a command is given: a model, the names of its classes, pictures."""
+
+import pathlib
+
+DEMO = "efficientnet_lite0"
+# From 0..255 to the range that a model was trained on: a factor and what is added.
+PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
+
+
+def load_model(text):
+    """The model of a .keras file, or the demo's.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if text == DEMO:
+        from keras_explain.demo import imagenet
+
+        return imagenet.efficientnet_lite0()
+    if not pathlib.Path(text).exists():
+        raise FileNotFoundError(
+            f"Expected a .keras file or {DEMO}, received {str(text)!r}, which does not exist."
+            " Check the path."
+        )
+    import keras
+
+    return keras.saving.load_model(text, compile=False)
+
+
+def read_labels(file, model):
+    """The classes' names, a line of the file each; the demo's model has its own."""
+    if file:
+        return file.read_text(encoding="utf-8").splitlines()
+    if model == DEMO:
+        from keras_explain.demo import imagenet
+
+        return imagenet.class_names()
+    return None
+
+
+def read_picture(path, model, size=None, crop=False):
+    """What the model sees of a picture file: float32 (H, W, channels), 0 to 255.
+
+    Raises:
+        TypeError: the model takes no pictures, or any size and none is named.
+        OSError: the file is no picture.
+    """
+    import keras
+
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] not in (1, 3):
+        raise TypeError(f"Expected a model of one image (N, H, W, 1 or 3), received inputs {shape}."
+                        " Use the Python functions.")
+    size = tuple(size or shape[1:3])
+    if None in size:
+        raise TypeError("Expected --size HEIGHT WIDTH, because the model takes images of any size,"
+                        " received none.")
+    image = keras.utils.load_img(path, color_mode="rgb" if shape[-1] == 3 else "grayscale",
+                                 target_size=size, interpolation="bilinear",
+                                 keep_aspect_ratio=crop)
+    return keras.utils.img_to_array(image, data_format="channels_last", dtype="float32")
