@@ -18,18 +18,17 @@ import inspect
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from keras_explain.checks import nearest
 
 Function = typing.TypeVar("Function", bound=Callable[..., typing.Any])
-# What arguments of many functions are. NumPy arrays, tensors of any backend, lists of numbers:
-Array = typing.Any
-Inputs = Array | Sequence[Array] | Mapping[str, Array]  # as the model takes them
-# Arrays, (x, y), or what gives batches as `fit` takes them.
-Data = Inputs | typing.Any
+# What arguments of many functions are, in words that no type can say:
+Array = typing.Any  # NumPy arrays, tensors of any backend, lists of numbers
+Inputs = typing.Any  # arrays as the model takes them: one, or a list or dict of several
+Data = typing.Any  # such arrays, (x, y), or what gives batches as `fit` takes them
 Score = typing.Literal["logit", "log_odds", "probability"]
 
 # Words of other libraries, and what they are called here.

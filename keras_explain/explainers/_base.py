@@ -1,14 +1,19 @@
 """What every explainer layer shares: its question, finishing of heatmaps, saving."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import keras
 from keras import ops, tree
 
 from keras_explain.checks import check_choice
 from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.question import Question
 from keras_explain.graph.tokens import differentiable_value, token_ids, without_padding
+from keras_explain.signatures import Score
 
 NORMALIZE = (None, "max", "range")
 
@@ -25,31 +30,36 @@ class Explainer(keras.layers.Layer):
         model: a built `keras.Model`. It is shared, never changed.
         target, output, input, score: what is asked, see `Question`.
         normalize: None (raw numbers), "max" (largest magnitude is 1) or "range" (0 to 1).
+        name, dtype, trainable: as for every Keras layer; heatmaps are float32.
     """
 
     figures = ()
 
     signed = False  # whether heatmaps have values below zero that mean something
 
-    def __init__(self, model, *, target=None, output=None, input=None, score="logit",
-                 normalize=None, name=None, dtype="float32", trainable=True):
+    def __init__(
+        self, model: keras.Model, *, target: Target = None, output: str | int | None = None,
+        input: str | int | Sequence[str | int] | None = None, score: Score | None = "logit",
+        normalize: Literal["max", "range"] | None = None, name: str | None = None,
+        dtype: Any = "float32", trainable: bool = True,
+    ) -> None:
         super().__init__(name=name, dtype=dtype, autocast=False, trainable=trainable)
         check_choice("normalize", normalize, NORMALIZE)
         self.question = Question(model, target=target, output=output, input=input, score=score)
         self.model, self.normalize = model, normalize
 
-    def explain_inputs(self, default):
+    def explain_inputs(self, default: Sequence[Any]) -> None:
         """Settle which inputs get a heatmap: those that the user named, else `default`."""
         self.question.choose_inputs(default)
         self.keys = self.question.keys
 
     @property
-    def place(self):
+    def place(self) -> str | None:
         """The path of the layer that is looked at, for those that look inside."""
         return None
 
     @property
-    def at_input_size(self):
+    def at_input_size(self) -> bool:
         """Whether a heatmap has a number for each place of its input."""
         return True
 
@@ -70,14 +80,15 @@ class Explainer(keras.layers.Layer):
         return {"predictions": predictions, "heatmap": self.pack(heatmaps),
                 **dict(zip(self.figures, figures, strict=True))}
 
-    def compute(self, values, request):
+    def compute(self, values: list[Any], request: Any) -> tuple[Any, ...]:
+        """The raw heatmaps, a list, and the predictions of a batch; see the class."""
         raise NotImplementedError
 
     def _without_padding(self, heatmap, value, values):
         ids = token_ids(self.question.program, value) if self.at_input_size else None
         return heatmap if ids is None else without_padding(heatmap, ids(values)[0])
 
-    def pack(self, heatmaps):
+    def pack(self, heatmaps: list[Any]) -> Any:
         """One heatmap alone; several as a dict or list under `self.keys`."""
         if len(heatmaps) == 1:
             return heatmaps[0]
@@ -87,7 +98,7 @@ class Explainer(keras.layers.Layer):
 
     # Keras ------------------------------------------------------------------------------------
 
-    def heatmap_shapes(self):
+    def heatmap_shapes(self) -> list[tuple[int | None, ...]]:
         """Shapes of the heatmaps without batch: by default, of the explained inputs."""
         program, explained = self.question.program, self.question.explained
         shown = [differentiable_value(program, v) if v.spec.dtype == "string" else v
@@ -128,13 +139,13 @@ class Explainer(keras.layers.Layer):
             config["target"] = keras.saving.deserialize_keras_object(config["target"])
         return cls(**config)
 
-    def variant(self, **changes):
+    def variant(self, **changes: Any) -> "Explainer":
         """The same method on the same model, which is shared, with other options."""
         config = {**self.get_config(), "model": self.model, "target": self.question.target}
         config |= changes
         return type(self)(**{k: v for k, v in config.items() if k != "name"})
 
-    def explained_model(self, name=None):
+    def explained_model(self, name: str | None = None) -> ExplainedModel:
         """Wrap this layer into the `keras.Model` that users get."""
         inputs = self.question.symbolic_inputs()
         if self.question.takes_target:

@@ -1,11 +1,18 @@
 """Class activation maps: what a layer's feature maps say about the explained score."""
 
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import keras
 from keras import ops
 
 from keras_explain.checks import check_integer, check_per_axis
 from keras_explain.engine.resizing import resize as resized
 from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._options import LayerOptions
 from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.steps import Value
+from keras_explain.signatures import spell_out
 
 
 class FeatureMap(Explainer):
@@ -22,11 +29,15 @@ class FeatureMap(Explainer):
         reshape: (height, width) of the token grid, for layers that output tokens
             (N, tokens, channels). Tokens in front of the grid (class token) are left out.
         resize: False leaves the map at the size of the feature map.
-        **options: see `Explainer`.
+        **options: `target`, `score` and the other options of `Explainer`.
     """
 
-    def __init__(self, model, *, layer=None, node_index=None, reshape=None, resize=True,
-                 **options):
+    @spell_out(Explainer)
+    def __init__(
+        self, model: keras.Model, *, layer: Any = None, node_index: int | None = None,
+        reshape: Sequence[int] | None = None, resize: bool = True,
+        **options: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(model, **options)
         self.node_index, self.resize = node_index, resize
         if node_index is not None:
@@ -93,7 +104,7 @@ class FeatureMap(Explainer):
         fitting = [v for v in candidates if len(heatmap_axes(program, v)) == len(shape)]
         return (fitting or candidates)[:1]
 
-    def heatmap_shapes(self):
+    def heatmap_shapes(self) -> list[tuple[int | None, ...]]:
         value = self.question.explained[0]
         size = tuple(value.spec.shape[a] for a in self._image_axes())
         return [size if self._resizes(shape) else shape for shape in self.native_shapes]
@@ -106,14 +117,14 @@ class FeatureMap(Explainer):
         return heatmap_axes(self.question.program, self.question.explained[0])
 
     @property
-    def place(self):
+    def place(self) -> Any:
         return self.layer_path
 
     @property
-    def at_input_size(self):
+    def at_input_size(self) -> bool:
         return self.resize
 
-    def compute(self, values, request):
+    def compute(self, values: list[Any], request: Any) -> tuple[Any, ...]:
         heatmaps = []
         for value, shape in zip(self.features, self.native_shapes, strict=True):
             heatmap, predictions = self.map_at(value, values, request)
@@ -124,10 +135,10 @@ class FeatureMap(Explainer):
             heatmaps.append(heatmap)
         return heatmaps, predictions
 
-    def map_at(self, value, values, request):
+    def map_at(self, value: Value, values: list[Any], request: Any) -> tuple[Any, Any]:
         raise NotImplementedError
 
-    def channels_last(self, x):
+    def channels_last(self, x: Any) -> Any:
         """float32 of shape (N, ..., channels), tokens laid out as a grid."""
         x = ops.cast(x, "float32")
         if self.reshape is not None:
@@ -150,9 +161,10 @@ class CAM(FeatureMap):
     format; the map has shape (N, ...).
     """
 
-    def map_at(self, value, values, request):
+    def map_at(self, value: Value, values: list[Any], request: Any) -> tuple[Any, Any]:
         (features,), (grads,), predictions = self.question.differentiate(values, request, [value])
         return self.combine(self.channels_last(features), self.channels_last(grads)), predictions
 
-    def combine(self, features, gradients):
+    def combine(self, features: Any, gradients: Any) -> Any:
+        """The map (N, ...) of features and their gradients, both (N, ..., channels)."""
         raise NotImplementedError

@@ -40,6 +40,14 @@ class Options(TypedDict, total=False):
     ]
 
 
+class LayerOptions(Options, total=False):
+    """What the layer of an explainer takes besides, as every Keras layer does."""
+
+    name: Annotated[str | None, "the layer's name."]
+    dtype: Annotated[Any, "the dtype that Keras saves with the layer; heatmaps are float32."]
+    trainable: Annotated[bool, "as in every Keras layer."]
+
+
 class FeatureMapOptions(Options, total=False):
     """What class activation maps take besides."""
 

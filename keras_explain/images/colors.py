@@ -1,19 +1,24 @@
 """Heatmaps as colors, zero always with the same one."""
 
 import functools
+from typing import Any
 
 import cv2
 import numpy as np
 
 from keras_explain.checks import nearest
 from keras_explain.images.pixels import to_finite_float32
+from keras_explain.signatures import Array
 
 SEQUENTIAL = "inferno"
 DIVERGING = "RdBu_r"
 _SIGNED_SHARE = 0.01  # negatives below this share of the largest magnitude are noise
 
 
-def colorize(heatmap, cmap=None, signed=None, limits=None):
+def colorize(
+    heatmap: Array, *, cmap: Any = None, signed: bool | None = None,
+    limits: tuple[float, float] | None = None,
+) -> np.ndarray:
     """Color a heatmap: dark to bright, or blue to red around zero where it is signed.
 
     Both default color maps are perceptually uniform or evenly diverging, and safe for
@@ -43,10 +48,10 @@ def colorize(heatmap, cmap=None, signed=None, limits=None):
     """
     maps = check_maps(heatmap)
     signed = is_signed(maps) if signed is None else signed
-    return apply_colors(maps, color_table(cmap, signed), *find_limits(maps, signed, limits))
+    return apply_colors(maps, color_table(cmap, signed=signed), *find_limits(maps, signed, limits))
 
 
-def is_signed(heatmap):
+def is_signed(heatmap: Array) -> bool:
     """Tell whether a heatmap has values that are clearly below zero.
 
     Args:
@@ -64,7 +69,7 @@ def is_signed(heatmap):
     return bool(np.any(lowest < -_SIGNED_SHARE * largest))
 
 
-def color_limits(heatmap, signed=None):
+def color_limits(heatmap: Array, *, signed: bool | None = None) -> tuple[float, float]:
     """Give the values at both ends of a heatmap's colors.
 
     Args:
@@ -83,7 +88,7 @@ def color_limits(heatmap, signed=None):
     return (-largest if (is_signed(maps) if signed is None else signed) else 0.0), largest
 
 
-def color_table(cmap=None, signed=False):
+def color_table(cmap: Any = None, *, signed: bool = False) -> np.ndarray:
     """Give the colors that `colorize` looks its levels up in.
 
     Args:

@@ -1,18 +1,24 @@
 """Pictures side by side, each under its label."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
 from keras_explain.images.pixels import to_uint8
+from keras_explain.signatures import Array
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BACKGROUND = 24
 _INK = (235, 235, 235)
 
 
-def filmstrip(frames, labels=None, columns=None, min_side=112, max_side=256, gap=4):
+def filmstrip(
+    frames: Array, captions: Sequence[Any] | None = None, *, columns: int | None = None,
+    min_side: int = 112, max_side: int | None = 256, gap: int = 4,
+) -> np.ndarray:
     """Lay frames out in a grid, each under its label.
 
     TensorBoard keeps only some of the steps of an image tag. One picture of all epochs so far,
@@ -21,8 +27,8 @@ def filmstrip(frames, labels=None, columns=None, min_side=112, max_side=256, gap
 
     Args:
         frames: A sequence of equally large images, as for `to_uint8`.
-        labels: One text per frame, such as the epoch's number. Text that is too long for its frame
-            ends in "...". By default no labels.
+        captions: One text per frame, such as the epoch's number. Text that is too long for its
+            frame ends in "...". By default none.
         columns: The number of frames in a row, by default 8.
         min_side: Frames whose longer side has fewer pixels are enlarged by a whole factor, each
             pixel becoming a square.
@@ -33,26 +39,26 @@ def filmstrip(frames, labels=None, columns=None, min_side=112, max_side=256, gap
         A uint8 array `(height, width, 3)`.
 
     Raises:
-        ValueError: If there are no frames, frames of several sizes, or not one label per frame.
+        ValueError: If there are no frames, frames of several sizes, or not one caption per frame.
 
     Example:
         >>> frames = np.zeros((3, 28, 28, 1))
-        >>> filmstrip(frames, labels=range(3), columns=2, gap=0).shape
+        >>> filmstrip(frames, captions=range(3), columns=2, gap=0).shape
         (260, 224, 3)
     """
     frames = [_fit(frame, min_side, max_side) for frame in _check_frames(frames)]
-    if labels is not None:
-        labels = [str(label) for label in labels]
-        if len(labels) != len(frames):
+    if captions is not None:
+        captions = [str(text) for text in captions]
+        if len(captions) != len(frames):
             raise ValueError(
-                f"Expected one label for each of the {len(frames)} frames, "
-                f"received {len(labels)} labels."
+                f"Expected one of `captions` for each of the {len(frames)} frames, received"
+                f" {len(captions)}."
             )
-        frames = [_label_above(frame, text) for frame, text in zip(frames, labels, strict=True)]
+        frames = [_label_above(frame, text) for frame, text in zip(frames, captions, strict=True)]
     return _grid(frames, min(columns or 8, len(frames)), gap)
 
 
-def caption(image, text):
+def caption(image: Array, text: str) -> np.ndarray:
     """Write a line of text above an image.
 
     Args:

@@ -1,5 +1,8 @@
 """Colors laid over the picture that they explain."""
 
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -11,9 +14,14 @@ from keras_explain.images.colors import (
     is_signed,
 )
 from keras_explain.images.pixels import to_uint8
+from keras_explain.signatures import Array
 
 
-def overlay(image, heatmap, alpha=0.5, cmap=None, signed=None, limits=None, unpreprocess=None):
+def overlay(
+    image: Array, heatmap: Array, *, alpha: float = 0.5, cmap: Any = None,
+    signed: bool | None = None, limits: tuple[float, float] | None = None,
+    unpreprocess: Callable[..., Any] | None = None,
+) -> np.ndarray:
     """Lay a colored heatmap over its image, at the image's size.
 
     Under a signed map the image loses its own color as `alpha` grows, and is gray from 0.5 on:
@@ -53,7 +61,7 @@ def overlay(image, heatmap, alpha=0.5, cmap=None, signed=None, limits=None, unpr
     signed = is_signed(maps) if signed is None else signed
     low, high = find_limits(maps, signed, limits)
     maps = _resize_maps(maps, *pixels.shape[-3:-1])
-    colors = apply_colors(maps, color_table(cmap, signed), low, high)
+    colors = apply_colors(maps, color_table(cmap, signed=signed), low, high)
     base = _fade_to_gray(_rows(pixels), min(1.0, 2 * alpha)) if signed else _rows(pixels)
     blend = cv2.addWeighted(base, 1 - alpha, _rows(colors), alpha, 0)
     return blend.reshape(pixels.shape)

@@ -1,12 +1,17 @@
 """Any image array as uint8 RGB, and as a PNG file."""
 
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 import numpy as np
+
+from keras_explain.signatures import Array
 
 _RANGE_SLACK = 0.02  # resizing and float rounding overshoot a range by a few gray levels
 
 
-def to_uint8(image, unpreprocess=None):
+def to_uint8(image: Array, unpreprocess: Callable[..., Any] | None = None) -> np.ndarray:
     """Turn any common image array into uint8 RGB.
 
     Models are fed with images in many ranges; a picture needs one. The range is read from the
@@ -56,7 +61,7 @@ def to_uint8(image, unpreprocess=None):
     return _to_rgb(_to_bytes(pixels))
 
 
-def encode_png(image):
+def encode_png(image: np.ndarray) -> bytes:
     """Encode an image as PNG, without loss.
 
     Args:

@@ -85,6 +85,10 @@ def deletion_curve(
 ) -> Curve:
     """The score as the most important pixels are deleted first; see `deletion`.
 
+    Args:
+        model, x, heatmaps, target, steps, patch_size, baseline, score, batch_size, verbose: as for
+            `deletion`.
+
     Returns:
         A `Curve`: `shares` (steps + 1,), `scores` (N, steps + 1), `auc` (N,).
     """
@@ -98,6 +102,10 @@ def insertion_curve(
     score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
 ) -> Curve:
     """The score as the most important pixels are inserted first; see `insertion`.
+
+    Args:
+        model, x, heatmaps, target, steps, patch_size, baseline, score, batch_size, verbose: as for
+            `insertion`.
 
     Returns:
         A `Curve`: `shares` (steps + 1,), `scores` (N, steps + 1), `auc` (N,).

@@ -197,7 +197,7 @@ def _name_cell(axes, name):
 def _draw_overlay(axes, pixels, heatmap, name, alpha):
     signed = images.is_signed(heatmap)
     low, high, clipped = _limits(heatmap, signed)
-    colors = images.overlay(pixels, heatmap, alpha, signed=signed, limits=(low, high))
+    colors = images.overlay(pixels, heatmap, alpha=alpha, signed=signed, limits=(low, high))
     _draw_picture(axes, colors, name)
     left, top, width, height = _place_in_inches(axes)
     place = _box(axes.figure, left, top + height + 0.08, max(width, 1.4), 0.1)
@@ -209,7 +209,7 @@ def _limits(heatmap, signed):
 
     A few single pixels of a gradient would else take all colors, and the map look blank.
     """
-    low, high = images.color_limits(heatmap, signed)
+    low, high = images.color_limits(heatmap, signed=signed)
     common = float(np.quantile(np.abs(heatmap).astype("float64"), _COMMON))
     if not 0 < common < 0.5 * max(-low, high):
         return low, high, False

@@ -193,7 +193,7 @@ def _draw_case(axes, pixels, caption, maps, alpha):
     _grid.picture(axes[0], pixels)
     _grid.text(axes[0], caption)
     for one, (name, heatmap) in zip(axes[1:], maps.items(), strict=True):
-        _grid.picture(one, images.overlay(pixels, heatmap, alpha, signed=True,
+        _grid.picture(one, images.overlay(pixels, heatmap, alpha=alpha, signed=True,
                                           limits=(-limit, limit)))
         _grid.text(one, name)
 

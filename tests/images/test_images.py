@@ -132,12 +132,12 @@ class TestColorize:
     def test_the_table_is_matplotlibs(self, name):
         ramp = np.arange(256, dtype=np.float64)[None]
         expected = 255 * matplotlib.colormaps[name].resampled(256)(np.arange(256))[:, :3]
-        np.testing.assert_allclose(images.colorize(ramp, name)[0], expected, atol=0.5)
+        np.testing.assert_allclose(images.colorize(ramp, cmap=name)[0], expected, atol=0.5)
 
     def test_opencv_has_the_same_colors(self):
         ramp = np.arange(256, dtype=np.uint8)[None]
         expected = cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[..., ::-1]
-        np.testing.assert_array_equal(images.colorize(ramp, "inferno"), expected)
+        np.testing.assert_array_equal(images.colorize(ramp, cmap="inferno"), expected)
 
     def test_signed_maps_are_centered_on_zero(self):
         colors = images.colorize([[-1.0, 0.0, 4.0, -4.0]])
@@ -274,7 +274,8 @@ class TestOverlay:
         np.testing.assert_array_equal(images.overlay(batch, heatmaps), np.stack(one_by_one))
 
     def test_unpreprocess(self, photo):
-        result = images.overlay(photo / 255.0 - 3, np.eye(2), 0, unpreprocess=lambda x: x + 3)
+        result = images.overlay(photo / 255.0 - 3, np.eye(2), alpha=0,
+                                unpreprocess=lambda x: x + 3)
         np.testing.assert_array_equal(result, photo)
 
     def test_gray_image(self):
@@ -367,7 +368,7 @@ class TestFilmstrip:
             images.filmstrip([])
         with pytest.raises(ValueError, match=r"shapes \[\(4, 4, 3\), \(4, 5, 3\)\]"):
             images.filmstrip([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))])
-        with pytest.raises(ValueError, match="each of the 2 frames, received 1 labels"):
+        with pytest.raises(ValueError, match="each of the 2 frames, received 1"):
             images.filmstrip(np.zeros((2, 4, 4, 3)), ["one"])
 
 

@@ -43,7 +43,7 @@ def test_the_panels_show_the_input_and_the_overlays(photo):
     assert list(panels) == ["Input", "Grad-CAM", "Occlusion"]
     np.testing.assert_array_equal(panels["Input"].images[0].get_array(), photo)
     for name, heatmap in heatmaps.items():
-        expected = images.overlay(photo, heatmap, 0.3)
+        expected = images.overlay(photo, heatmap, alpha=0.3)
         np.testing.assert_array_equal(panels[name].images[0].get_array(), expected)
 
 
