@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -26,8 +27,8 @@ LAYERS = (
     ("cli",),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-# Who may name a backend besides `backend`: what writes and reads SavedModels.
-TENSORFLOW = ("exporting", "serving.py", "demo")
+# Who imports TensorFlow: the backend, and what writes and reads SavedModels.
+TENSORFLOW = {"backend", "exporting", "serving"}
 # Who may use what Keras keeps to itself.
 PRIVATE_KERAS = {f"graph/{name}.py" for name in ("tracing", "models", "inside", "masks")}
 PRIVATE_NAMES = ("_keras_history", "_inbound_nodes", "_outbound_nodes", "_inputs_struct",
@@ -71,20 +72,60 @@ def test_every_module_has_its_layer():
     assert {part_of(p) for p in modules()} - {"__init__", "__main__"} == set(LEVEL)
 
 
-def test_backends_are_named_in_their_places_only():
+def test_backends_are_imported_in_their_places_only():
+    roots = {path: {name.split(".")[0] for name in imported(path)} for path in modules()}
+    assert {part_of(p) for p, names in roots.items() if "tensorflow" in names} == TENSORFLOW
+    assert {p.as_posix() for p, names in roots.items() if {"jax", "torch"} & names
+            } == {"backend/jax.py", "backend/torch.py"}
+
+
+def named(node):
+    """The name that a node of the syntax tree reads from an object, also by `getattr`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    by_text = isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr")
+    texts = [a for a in node.args[1:2] if isinstance(a, ast.Constant)] if by_text else []
+    return str(texts[0].value) if texts else ""
+
+
+def private_names(tree, ours):
+    """Names with an underscore of objects that are not ours, and whatever is in `keras.src`."""
+    found = {named(node) for node in ast.walk(tree)}
+    found = {n for n in found if n in PRIVATE_NAMES or re.match("_[a-z]", n) and n not in ours}
+    texts = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, (ast.Attribute, ast.alias))}
+    texts |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    texts |= {n.value for n in ast.walk(tree)
+              if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return found | {t for t in texts if re.match(r"keras\.src\b", t)}
+
+
+def our_names():
+    """What the package defines: functions, classes, attributes that it sets."""
+    ours = {"_asdict", "_replace", "_fields"}  # of named tuples
     for path in modules():
-        if path.parts[0] in ("backend", *TENSORFLOW):
-            continue
-        named = {name.split(".")[0] for name in imported(path)} & {"tensorflow", "jax", "torch"}
-        assert not named, f"{path} imports {named}"
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                ours.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                ours.add(node.attr)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                ours.add(node.id)
+    return ours
 
 
 def test_private_keras_api_is_used_in_its_place_only():
-    used = {path.as_posix() for path in modules()
-            for node in ast.walk(ast.parse((ROOT / path).read_text()))
-            if isinstance(node, ast.Attribute) and (
-                node.attr in PRIVATE_NAMES or ast.unparse(node).startswith("keras.src"))}
-    assert used == PRIVATE_KERAS
+    ours = our_names()
+    trees = {p.as_posix(): ast.parse((ROOT / p).read_text()) for p in modules()}
+    used = {path: private_names(tree, ours) for path, tree in trees.items()}
+    assert {path for path, names in used.items() if names} == PRIVATE_KERAS, used
+
+
+@pytest.mark.parametrize("code", [
+    "layer._hidden_thing", "getattr(layer, '_hidden_thing')", "hasattr(layer, '_dtype_policy')",
+    "from keras.src import ops", "type(fn).__module__.startswith('keras.src.ops')",
+])
+def test_the_guard_of_private_names_sees_them(code):
+    assert private_names(ast.parse(code), our_names())
 
 
 def test_a_method_is_a_file():

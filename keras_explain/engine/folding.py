@@ -25,7 +25,7 @@ from keras_explain.engine.affine import Add, Affine, GlobalAveragePooling
 from keras_explain.engine.windows.span import same_padding
 from keras_explain.graph.masks import carried_masks
 from keras_explain.graph.program import Program
-from keras_explain.graph.steps import Step, Value
+from keras_explain.graph.steps import Step, Value, is_operation
 
 _CONVOLUTIONS = {
     keras.layers.Conv1D: "conv", keras.layers.Conv2D: "conv", keras.layers.Conv3D: "conv",
@@ -114,13 +114,13 @@ def _is_swish(fn):
     """Whether a step is x * sigmoid(x), by a layer or by `keras.ops`."""
     if type(fn) is keras.layers.Activation:
         return fn.activation is keras.activations.silu and _is_plain(fn)
-    return type(fn).__name__ == "Silu" and type(fn).__module__.startswith("keras.src.ops")
+    return is_operation(fn, "Silu")
 
 
 def _is_add(fn):
     if type(fn) is keras.layers.Add:
         return _is_plain(fn)
-    return type(fn).__name__ == "Add" and type(fn).__module__.startswith("keras.src.ops")
+    return is_operation(fn, "Add")
 
 
 def _is_of_one_shape(step):

@@ -1,7 +1,4 @@
-"""The steps of a program, and what kind each is: convolution, feature map, tokens, attention.
-
-Everything that the library concludes from the type of a layer or operation is in this file.
-"""
+"""The steps of a program, and what kind each is: convolution, feature map, tokens, attention."""
 
 import dataclasses
 
@@ -51,6 +48,16 @@ class Call:
 
 def kind(fn):
     return type(fn).__name__
+
+
+def is_of_keras(fn):
+    """Whether a step is a layer or operation of Keras, or one that we put in its place."""
+    return type(fn).__module__.startswith(("keras.", "keras_explain."))
+
+
+def is_operation(fn, name):
+    """Whether a step is the operation of `keras.ops` whose class has this name."""
+    return kind(fn) == name and is_of_keras(fn) and not isinstance(fn, keras.layers.Layer)
 
 
 def is_feature_map(step):

@@ -18,7 +18,7 @@ from keras_explain.engine.windows import span
 from keras_explain.engine.windows.action import Action
 from keras_explain.graph.models import view
 from keras_explain.graph.probing import to_float64
-from keras_explain.graph.steps import Step, Value
+from keras_explain.graph.steps import Step, Value, is_of_keras
 
 # Layers and operations whose output at a pixel needs only that pixel.
 _POINTWISE = {
@@ -95,7 +95,7 @@ def _is_known(step, name):
     fn, rank = step.fn, len(step.outputs[0].spec.shape)
     if fn is backend.swish or _is_keras_function(fn):
         return True
-    if not type(fn).__module__.startswith(("keras.src.", "keras_explain.")):
+    if not is_of_keras(fn):
         return False
     if isinstance(fn, Affine):
         known = fn.kind == "dense" or fn.kind == "norm" and fn.layer.axis % rank == rank - 1
@@ -111,7 +111,7 @@ def _is_known(step, name):
 
 
 def _is_keras_function(fn):
-    return getattr(fn, "__module__", "").startswith("keras.src.activations")
+    return fn is not None and fn is getattr(keras.activations, getattr(fn, "__name__", ""), None)
 
 
 # Arrays that differ from pixel to pixel ---------------------------------------------------------

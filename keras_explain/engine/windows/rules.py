@@ -11,6 +11,7 @@ from keras_explain.engine.affine import Affine
 from keras_explain.engine.windows import span, strips
 from keras_explain.engine.windows.action import Action
 from keras_explain.engine.windows.pointwise import is_pointwise, pointwise
+from keras_explain.graph.steps import is_of_keras
 
 
 def action(step, windows):
@@ -21,7 +22,7 @@ def action(step, windows):
             change at all are missing.
     """
     name = type(step.fn).__name__
-    if not type(step.fn).__module__.startswith(("keras.src.", "keras_explain.")):
+    if not is_of_keras(step.fn):
         return pointwise(step, windows)
     if isinstance(step.fn, Affine) and step.fn.kind == "flat":
         return _flat(step, windows)
