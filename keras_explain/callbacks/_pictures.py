@@ -22,14 +22,24 @@ class ImagesTab:
     def __init__(self, writer, name, signed):
         self.writer, self.name, self.signed = writer, name, signed
         self.strips = {}
+        self._inputs, self._stored = None, 0
 
-    def inputs(self, pictures, step):
-        """Write the examples themselves."""
-        for i, picture in enumerate(pictures):
-            self._write(f"{self.name}/{i}/input", legible(picture), step)
+    def keep_inputs(self, pictures, step):
+        """Write the examples themselves, with the next overlays."""
+        self._inputs = pictures, step
+
+    def _store_inputs(self):
+        """Write the examples into the file that is open now, if they are not there."""
+        begun = self.writer.begun_files()
+        if self._inputs is None or self._stored == begun:
+            return
+        for i, picture in enumerate(self._inputs[0]):
+            self._write(f"{self.name}/{i}/input", legible(picture), self._inputs[1])
+        self._stored = begun
 
     def add(self, pictures, maps, captions, label, step, draw=True):
         """Write overlays, and a filmstrip when enough has been added to it."""
+        self._store_inputs()
         overlays = images.overlay(pictures, maps, signed=self.signed)
         for i, overlay in enumerate(overlays):
             strip = self.strips.setdefault(i, Filmstrip())

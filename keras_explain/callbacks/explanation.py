@@ -199,7 +199,7 @@ class ExplanationCallback(LoggingCallback):
             self._tabs[suffix] = ImagesTab(self._writer, name, self._source.signed)
             series.examples(step, self._shown[suffix], found.truth, column.segments)
             if column.maps is not None and self._worst is None:
-                self._tabs[suffix].inputs(self._shown[suffix], max(step, 0))
+                self._tabs[suffix].keep_inputs(self._shown[suffix], max(step, 0))
         self._write(found, step, label)
         self._start = None
 

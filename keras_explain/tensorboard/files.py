@@ -35,6 +35,10 @@ class LocalFile:
             raise
         self._end += len(record)
 
+    def is_deleted(self):
+        """Whether the file has gone under our hands: what is written then goes nowhere."""
+        return not self._file.closed and os.fstat(self._file.fileno()).st_nlink == 0
+
     def flush(self):
         self._file.flush()
 
@@ -57,6 +61,9 @@ class RemoteFile:
             raise ValueError("Expected an open EventWriter, received a closed one. Make another.")
         with _as_os_error(self._file.name):
             self._file.write(record)
+
+    def is_deleted(self):
+        return False  # what a remote file system lets be deleted, it keeps no handle to
 
     def flush(self):
         if self._file is not None:

@@ -5,9 +5,12 @@ A series is what one method says of a few examples at many steps. It has four ta
 | tag | kind | what |
 |---|---|---|
 | `<series>/about` | text, once a training | JSON: the method, the examples and their true classes |
-| `<series>/pictures` | blobs, once a training | PNG or JPEG of each example, then its superpixels |
+| `<series>/pictures/<token>` | blobs, once a training | the examples, then their superpixels |
 | `<series>/steps` | text, each step | JSON: the model's answers, and the unit of each map |
-| `<series>/maps` | blobs, each step | one PNG: all maps one below the other, at their own size |
+| `<series>/maps/<token>` | blobs, each step | one PNG: all maps, one below the other |
+
+All records of one training have one `token`. Where two processes write into one directory, the
+dashboard shows the newest training, and of the others what was there before it began.
 
 Numbers of a map travel as gray levels: 0 to 255 from zero to the map's limit; for signed maps 1 to
 255 from minus the limit to the limit, with zero at 128. Texts and superpixels have weights in the
@@ -18,6 +21,7 @@ opacity and colors can be changed there.
 import hashlib
 import json
 import math
+import os
 
 import cv2
 import numpy as np
@@ -50,10 +54,14 @@ class SeriesWriter:
     def __init__(self, writer, name, *, kind="image", signed=False, unit="epoch", pick="first"):
         self.writer, self.name = writer, name
         self.about = {"format": FORMAT, "method": name, "kind": kind, "signed": bool(signed),
-                      "unit": unit, "pick": pick}
+                      "unit": unit, "pick": pick, "token": os.urandom(6).hex()}
+        self._header, self._stored = None, 0
 
     def examples(self, step, shown, truth=None, segments=None):
-        """Write what the maps of all steps belong to.
+        """Keep what the maps of all steps belong to.
+
+        `step` writes it before the first step, and again as long as it could not be stored and
+        where its file was deleted.
 
         Args:
             step: the first step.
@@ -63,9 +71,7 @@ class SeriesWriter:
         """
         about, blobs = _examples(shown, truth, segments)
         self.about |= about
-        self._text("about", self.about, step)
-        if blobs:
-            self._blobs("pictures", blobs, step)
+        self._header = step, blobs
 
     def step(self, step, label, values, answers, seconds=None, examples=None):
         """Write what was found at one step.
@@ -78,7 +84,9 @@ class SeriesWriter:
             seconds: what the explanation took.
             examples: `(shown, truth, segments)` where the examples differ from step to step.
         """
-        header = {"label": label, "seconds": _short(seconds), **_tidy(answers)}
+        self._store_header()
+        header = {"label": label, "seconds": _short(seconds), "token": self.about["token"],
+                  **_tidy(answers)}
         blobs = []
         if self.about["kind"] == "image":
             atlas, header["limits"] = encode_maps(values, self.about["signed"])
@@ -93,16 +101,22 @@ class SeriesWriter:
             if self.about["kind"] == "image":
                 blobs[0], header["limits"] = _within_budget(values, self.about["signed"], pictures)
             blobs += pictures
+        self._write("steps", header, "maps", blobs, step)
+
+    def _store_header(self):
+        """Write the header into the file that is open now, if it is not there."""
+        begun = self.writer.begun_files()
+        if self._header is not None and self._stored != begun:
+            step, blobs = self._header
+            self._write("about", self.about, "pictures", blobs, step)
+            self._stored = begun
+
+    def _write(self, tag, data, blobs_tag, blobs, step):
         if blobs:
-            self._blobs("maps", blobs, step)
-        self._text("steps", header, step)
-
-    def _text(self, part, data, step):
+            blobs_tag = f"{self.name}/{blobs_tag}/{self.about['token']}"
+            self.writer.blobs(blobs_tag, blobs, step, plugin_name=PLUGIN_NAME)
         text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-        self.writer.text(f"{self.name}/{part}", text, step, plugin_name=PLUGIN_NAME)
-
-    def _blobs(self, part, blobs, step):
-        self.writer.blobs(f"{self.name}/{part}", blobs, step, plugin_name=PLUGIN_NAME)
+        self.writer.text(f"{self.name}/{tag}", text, step, plugin_name=PLUGIN_NAME)
 
 
 def encode_maps(maps, signed, side=MAP_SIDE):

@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import time
+import warnings
 
 from keras_explain import images
 from keras_explain.tensorboard.files import open_file
@@ -50,13 +51,21 @@ class EventWriter:
     def __init__(self, log_dir):
         """Make the directory and the file."""
         _check_tensorboard()
-        from tensorboard.compat.proto import event_pb2
+        self._directory, self._begun = os.fspath(log_dir), 0
+        self._begin_file()
 
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
-        name += f".{os.getpid()}.{next(_file_numbers)}.kx"
-        directory = os.fspath(log_dir)
-        self._file = open_file(directory, name)
-        self._append(event_pb2.Event(file_version="brain.Event:2"))
+    def begun_files(self):
+        """How many files were begun: one, and another each time that the last one was deleted.
+
+        Whoever writes a header once writes it again when this number has grown.
+        """
+        if self._file.is_deleted():
+            warnings.warn(
+                f"The TensorBoard log in {self._directory} was deleted while it was written: what"
+                " it held is lost. It goes on in a new file.", stacklevel=3)
+            self._file.close()
+            self._begin_file()
+        return self._begun
 
     def image(self, tag, image, step, description=""):
         """Write an image for the Images tab.
@@ -155,7 +164,17 @@ class EventWriter:
         )
         value = summary_pb2.Summary.Value(tag=safe, metadata=metadata, tensor=tensor)
         summary = summary_pb2.Summary(value=[value])
+        self.begun_files()
         self._append(event_pb2.Event(step=_check_step(step), summary=summary))
+
+    def _begin_file(self):
+        from tensorboard.compat.proto import event_pb2
+
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
+        name += f".{os.getpid()}.{next(_file_numbers)}.kx"
+        self._file = open_file(self._directory, name)
+        self._begun += 1
+        self._append(event_pb2.Event(file_version="brain.Event:2"))
 
     def _append(self, event):
         event.wall_time = time.time()

@@ -93,7 +93,9 @@ def write_superpixels(directory, epochs=4, count=2):
 def write_begun(directory):
     """A run whose first epoch has not ended."""
     with EventWriter(directory / "explanations" / "series0") as writer:
-        SeriesWriter(writer, "grad_cam").examples(-1, photos(2), ["cat", "dog"])
+        series = SeriesWriter(writer, "grad_cam")
+        series.examples(-1, photos(2), ["cat", "dog"])
+        writer.text("grad_cam/about", json.dumps(series.about), -1, plugin_name=PLUGIN_NAME)
 
 
 def write_damaged(directory, parts=("unreadable", "weightless", "numbers")):

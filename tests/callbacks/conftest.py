@@ -50,11 +50,16 @@ class Log:
     def tags(self):
         return sorted(self.events.Tags()["tensors"])
 
+    def records(self, tag):
+        """Those of a tag; blobs have one for each training, with its token behind."""
+        own = [t for t in self.tags if t == tag or t.rpartition("/")[0] == tag]
+        return [event for t in own for event in self.events.Tensors(t)]
+
     def steps(self, tag):
-        return [event.step for event in self.events.Tensors(tag)]
+        return [event.step for event in self.records(tag)]
 
     def blobs(self, tag):
-        return [list(event.tensor_proto.string_val) for event in self.events.Tensors(tag)]
+        return [list(event.tensor_proto.string_val) for event in self.records(tag)]
 
     def texts(self, tag):
         import json

@@ -1,6 +1,8 @@
 """`ExplanationCallback`: what it logs, that it changes nothing, and that nothing stops it."""
 
 import functools
+import shutil
+import sys
 import warnings
 
 import keras
@@ -99,6 +101,49 @@ def test_failing_disk_warns_once_and_training_goes_on(tmp_path, make_model, digi
         history = fit(make_model(), digits, [start, callback], epochs=4)
     assert len(history.history["loss"]) == 4
     assert sum("could not log" in str(w.message) for w in caught) == 1
+
+
+def test_a_disk_that_is_full_for_a_while_leaves_whole_series(
+        tmp_path, make_model, digits, monkeypatch, read):
+    """Full when the examples are to be written, and in the first epoch; then there is room."""
+    from keras_explain.tensorboard import files
+
+    append, full = files.LocalFile.append, [True]
+
+    def sometimes(self, record):
+        if full[0] and self._end > 0:  # the file itself could be made
+            raise OSError(28, "No space left on device")
+        append(self, record)
+
+    monkeypatch.setattr(files.LocalFile, "append", sometimes)
+    room = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: full.__setitem__(0, epoch < 1))
+    with pytest.warns(UserWarning, match="could not log.*No space left"):
+        fit(make_model(), digits, [room, GradCAMCallback(digits[0][:2], log_dir=tmp_path)],
+            epochs=3)
+    log = read(tmp_path / "explanations" / "grad_cam")
+    (about,) = log.texts("grad_cam/about")
+    assert len(about["ids"]) == 2 and len(log.blobs("grad_cam/pictures")[0]) == 2
+    assert log.steps("grad_cam/steps") == [1, 2] == log.steps("grad_cam/0/overlay")
+    assert len(log.steps("grad_cam/0/input")) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no open file")
+def test_a_log_deleted_while_training_goes_on_with_a_warning(
+        tmp_path, make_model, digits, read):
+    def delete(epoch, logs):
+        if epoch == 1:
+            shutil.rmtree(tmp_path / "explanations")
+
+    callbacks = [GradCAMCallback(digits[0][:2], log_dir=tmp_path),
+                 keras.callbacks.LambdaCallback(on_epoch_end=delete)]
+    with pytest.warns(UserWarning, match="was deleted while it was written") as caught:
+        fit(make_model(), digits, callbacks, epochs=4)
+    assert sum("was deleted" in str(w.message) for w in caught) == 1
+    log = read(tmp_path / "explanations" / "grad_cam")
+    assert log.steps("grad_cam/steps") == [2, 3]
+    assert len(log.texts("grad_cam/about")[0]["ids"]) == 2
+    assert len(log.blobs("grad_cam/pictures")[0]) == 2 and log.steps("grad_cam/1/input") == [0]
 
 
 def test_failing_drawing_warns_and_training_goes_on(tmp_path, make_model, digits, monkeypatch):

@@ -37,7 +37,8 @@ def write_log(directory, steps=25, name="grad_cam", pictures=True):
             answers = {"predicted": [EVIL, "dog"], "score": [0.5, 1.0], "probable": [True, True]}
             series.step(step, f"epoch {step + 1}", rng.random((2, 3, 4)), answers, 0.25)
         if pictures:
-            writer.blobs(f"{name}/maps", [b"<svg onload=alert(1)>"], 99, plugin_name=PLUGIN_NAME)
+            tag = f"{name}/maps/{series.about['token']}"
+            writer.blobs(tag, [b"<svg onload=alert(1)>"], 99, plugin_name=PLUGIN_NAME)
         writer.image("private", np.zeros((2, 2, 3), "uint8"), 0)
 
 
@@ -193,6 +194,33 @@ def test_one_bad_run_touches_no_other(tmp_path, fast):
     assert answer["unreadable"] == len(DAMAGED)
     assert found["series"] == "cam/about" and len(found["pictures"]) == 2
     assert len(board.json("/steps", run=found["run"], series="cam/about")["steps"]) == 3
+
+
+def test_two_processes_in_one_directory_do_not_mix(tmp_path):
+    """The newest training, and what was there before it began."""
+    photos = np.zeros((1, 8, 8, 3), np.uint8)
+    maps = {name: np.full((1, 2, 2), value) for name, value in (("old", 1.0), ("new", 3.0))}
+    with EventWriter(tmp_path) as first, EventWriter(tmp_path) as second:
+        writers = {"old": SeriesWriter(first, "cam"), "new": SeriesWriter(second, "cam")}
+
+        def write(name, step):
+            said = {"predicted": [name], "score": [0.5]}
+            writers[name].step(step, f"epoch {step}", maps[name], said)
+
+        for series in writers.values():
+            series.examples(0, photos)
+        write("old", 0)
+        write("old", 1)
+        for step in (2, 3):
+            write("new", step)
+            write("old", step)
+        write("old", 4)
+    board = Board(tmp_path, "false")
+    (found,) = board.wait_for_series()
+    steps = board.json("/steps", run=found["run"], series="cam")["steps"]
+    assert [(s["step"], s["predicted"], s["limits"]) for s in steps] == [
+        (0, ["old"], [1.0]), (1, ["old"], [1.0]), (2, ["new"], [3.0]), (3, ["new"], [3.0])]
+    assert all(len(s["blobs"]) == 1 for s in steps) and len(found["pictures"]) == 1
 
 
 def test_the_frontend_is_served_whole(board):

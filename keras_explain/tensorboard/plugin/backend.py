@@ -73,34 +73,38 @@ class Dashboard(base_plugin.TBPlugin):
         tags = sorted({tag for run in runs for tag in places[run]})
         if not runs:
             return _json(request, {"format": FORMAT, "series": [], "unreadable": 0})
-        abouts = self._texts(context, experiment, runs, tags)
-        pictures = self._blobs(
-            context, experiment, runs, [tag.removesuffix("/about") + "/pictures" for tag in tags]
-        )
+        texts = self._texts(context, experiment, runs, tags)
+        newest = {place: max(read, key=lambda s: s[1]) for place, read in sorted(texts.items())}
+        abouts = {place: reading.read_about(record) for place, (_, _, record) in newest.items()}
+        abouts = {place: about for place, about in abouts.items() if about is not None}
+        pictures = self._blobs(context, experiment, runs, {
+            _blobs_tag(tag, "pictures", about["token"]) for (_, tag), about in abouts.items()})
         found, unreadable = [], sum(map(len, places.values())) - len(abouts)
-        for (run, tag), steps in sorted(abouts.items()):
-            name = tag.removesuffix("/about")
-            step, time, record = max(steps, key=lambda s: s[1])  # the newest training
-            about = reading.read_about(record)
-            if about is None:
-                unreadable += 1
-                continue
-            blobs = pictures.get((run, f"{name}/pictures"), {}).get(step, (None, []))
-            found.append(
-                {"run": run, "series": name, "time": time, "about": about, "pictures": blobs[1]}
-            )
+        for (run, tag), about in abouts.items():
+            step, time, _ = newest[run, tag]
+            blobs = pictures.get((run, _blobs_tag(tag, "pictures", about["token"])), {})
+            found.append({"run": run, "series": tag.removesuffix("/about"), "time": time,
+                          "about": about, "pictures": blobs.get(step, [])})
         return _json(request, {"format": FORMAT, "series": found, "unreadable": unreadable})
 
     def _steps(self, request, context, experiment):
         run, name = _argument(request, "run"), _argument(request, "series")
-        texts = self._texts(context, experiment, [run], [f"{name}/steps"])
-        blobs = self._blobs(context, experiment, [run], [f"{name}/maps"])
-        maps = blobs.get((run, f"{name}/maps"), {})
+        about_tag, steps_tag = f"{name}/about", f"{name}/steps"
+        texts = self._texts(context, experiment, [run], [about_tag, steps_tag])
+        abouts = texts.get((run, about_tag), [])
+        _, began, about = max(abouts, key=lambda s: s[1], default=(0, 0, {}))
+        headers = texts.get((run, steps_tag), [])
+        maps = self._blobs(context, experiment, [run], {
+            _blobs_tag(about_tag, "maps", header.get("token")) for _, _, header in headers})
         steps = {}
-        for step, time, header in texts.get((run, f"{name}/steps"), []):
+        for step, time, header in headers:
+            token = header.get("token")
+            if time > began and token != about.get("token"):
+                continue  # of another process, which writes into the same directory
             if step not in steps or time >= steps[step]["time"]:  # a repeated training wins
+                blobs = maps.get((run, _blobs_tag(about_tag, "maps", token)), {})
                 steps[step] = {**reading.read_step(header), "step": step, "time": time,
-                               "blobs": maps.get(step, (0, []))[1]}
+                               "blobs": blobs.get(step, [])}
         return _json(request, {"steps": [steps[step] for step in sorted(steps)]})
 
     def _picture(self, request, context, experiment):
@@ -119,7 +123,7 @@ class Dashboard(base_plugin.TBPlugin):
         """JSON records by (run, tag): lists of (step, wall time, dict)."""
         found = self._data.read_tensors(
             context, experiment_id=experiment, plugin_name=PLUGIN_NAME, downsample=_ALL,
-            run_tag_filter=provider.RunTagFilter(runs, tags),
+            run_tag_filter=provider.RunTagFilter(runs, sorted(tags)),
         )
         records = {}
         for run, series in found.items():
@@ -129,18 +133,21 @@ class Dashboard(base_plugin.TBPlugin):
         return {place: read for place, read in records.items() if read}
 
     def _blobs(self, context, experiment, runs, tags):
-        """Keys of blobs by (run, tag): dicts from step to (wall time, keys)."""
+        """Keys of blobs by (run, tag): dicts from step to keys."""
         found = self._data.read_blob_sequences(
             context, experiment_id=experiment, plugin_name=PLUGIN_NAME, downsample=_ALL,
-            run_tag_filter=provider.RunTagFilter(runs, tags),
+            run_tag_filter=provider.RunTagFilter(runs, sorted(tags)),
         )
         keys = {}
         for run, series in found.items():
             for tag, data in series.items():
-                steps = keys.setdefault((run, tag), {})
-                for d in sorted(data, key=lambda d: d.wall_time):
-                    steps[d.step] = (d.wall_time, [value.blob_key for value in d.values])
+                keys[run, tag] = {d.step: [value.blob_key for value in d.values]
+                                  for d in sorted(data, key=lambda d: d.wall_time)}
         return keys
+
+
+def _blobs_tag(about_tag, kind, token):
+    return f"{about_tag.removesuffix('/about')}/{kind}/{token}"
 
 
 def _app(respond):

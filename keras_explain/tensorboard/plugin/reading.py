@@ -33,6 +33,7 @@ def read_about(record):
     return {
         **record, "method": str(record.get("method", "")), "ids": ids,
         "truth": _texts(record.get("truth")), "words": _rows(record.get("words"), str),
+        "token": str(record.get("token", "")),
     }
 
 
