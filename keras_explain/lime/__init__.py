@@ -1,5 +1,8 @@
 """LIME: explanations by simple models of the scores around one input."""
 
+import sys
+import types
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -25,3 +28,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "words": ["split_words"],
     },
 )
+
+
+class _Package(types.ModuleType):
+    def __call__(self, *args, **options):
+        raise TypeError(
+            "Expected a class of `keras_explain.lime`, received a call of the package itself. Use"
+            " LimeImageExplainer(model).explain(image), LimeTextExplainer(model) or"
+            " LimeTabularExplainer(model, data)."
+        )
+
+
+sys.modules[__name__].__class__ = _Package

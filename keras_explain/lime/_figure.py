@@ -2,8 +2,6 @@
 
 import numpy as np
 
-_FOR, _AGAINST = "#b2182b", "#2166ac"  # the ends of the diverging color map of `images`
-
 
 def cut_out(explanation, k, target, sign):
     """uint8 `(H, W, 3)`: the k superpixels in color, the rest gray and faint."""
@@ -61,10 +59,12 @@ def _draw_pictures(explanation, target, k, axes):
 
 
 def _draw_bars(explanation, target, k, axis):
+    from keras_explain.plots._grid import AGAINST, FOR
+
     row = explanation.row(target)
     top = explanation.top(k, target)[::-1]
     weights = [feature.weight for feature in top]
-    axis.barh(range(len(top)), weights, color=[_FOR if w > 0 else _AGAINST for w in weights])
+    axis.barh(range(len(top)), weights, color=[FOR if w > 0 else AGAINST for w in weights])
     axis.set_yticks(range(len(top)), [_escape_dollars(feature.name) for feature in top])
     axis.axvline(0, color="0.4", linewidth=0.8)
     axis.set_xlabel("weight")

@@ -135,4 +135,4 @@ def warn_of_weakness(samples: Samples, result: Any, what: str) -> None:
 
 
 def _warn(message):
-    warnings.warn(message, LimeWarning, stacklevel=5)
+    warnings.warn(message, LimeWarning, stacklevel=6)

@@ -1,11 +1,20 @@
 """A table of examples: what its features are and by which values they can be replaced."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_explain.checks import check_integer
+from keras_explain.lime._columns import (
+    check_labels,
+    find_edges,
+    is_missing,
+    shorten,
+    to_column,
+    to_date,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,14 +26,14 @@ class Part:
         columns: indices of its columns.
         codes: `(n,)` ints, which value each row of the table has; `None` if it is continuous.
         edges: upper ends of the bins of a numeric column but the last, else `None`.
-        labels: names of integer values, else `None`.
+        labels: from a code to its name, else `None`.
     """
 
     name: str
-    columns: tuple
+    columns: tuple[int, ...]
     codes: np.ndarray | None = None
     edges: np.ndarray | None = None
-    labels: tuple | None = None
+    labels: Mapping[int, str] | None = None
 
 
 class Table:
@@ -33,13 +42,15 @@ class Table:
     Args:
         data: `(n, F)`: a NumPy array (numbers, or objects with text) or a pandas DataFrame.
         names: the columns' names; by default the DataFrame's, or "0", "1", ...
-        categorical: the columns, by name or index, whose numbers are codes; or a dict from them to
-            the codes' names `["red", "green"]`. Columns of text, booleans and pandas' categories
-            always are.
+        categorical: the columns, by name or index (of a DataFrame by its own labels), whose
+            numbers are codes; or a dict from them to the codes' names: `["red", "green"]` for the
+            codes 0 and 1, `{1: "red", 2: "green"}` for others. Columns of text, booleans and
+            pandas' categories always are.
         groups: one-hot columns that belong together: `{"color": ["red", "green", "blue"]}`. A
             group is one feature, so no row is ever two colors at once.
         bins: numeric columns are cut at quantiles into so many bins, and what is explained is that
-            a value lies in its bin, as in `lime`'s tables. `None` leaves them continuous: what is
+            a value lies in its bin, as in `lime`'s tables. A value that fills more than a bin
+            gets one of its own. `None` leaves them continuous: what is
             explained is the effect of one standard deviation.
 
     Raises:
@@ -52,7 +63,14 @@ class Table:
         (['size', 'new'], [0, 1, 1])
     """
 
-    def __init__(self, data, names=None, categorical=(), groups=None, bins=4):
+    def __init__(
+        self,
+        data: Any,
+        names: Sequence[str] | None = None,
+        categorical: Sequence[Any] | Mapping[Any, Any] = (),
+        groups: Mapping[str, Sequence[Any]] | None = None,
+        bins: int | None = 4,
+    ) -> None:
         self._frame = type(data) if hasattr(data, "iloc") and hasattr(data, "columns") else None
         if self._frame:
             self.names = tuple(str(name) for name in data.columns)
@@ -68,23 +86,26 @@ class Table:
             array = np.asarray(data)
             if array.ndim != 2 or not array.size:
                 raise TypeError(
-                    "Expected data to be a table (rows, columns) as a NumPy array or a pandas "
-                    f"DataFrame, received {type(data).__name__} of shape {array.shape}."
+                    "Expected `data` to be a table (rows, columns), received"
+                    f" {type(data).__name__} of shape {array.shape}. Pass a NumPy array or a"
+                    " pandas DataFrame."
                 )
             self.names = tuple(map(str, range(array.shape[1]) if names is None else names))
             self._dtype, columns = array.dtype, list(array.T)
         if len(self.names) != len(columns) or len(set(self.names)) < len(columns):
             raise ValueError(
-                f"Expected {len(columns)} different names of columns, received {self.names}."
+                f"Expected {len(columns)} different names of columns, received {self.names}. Name"
+                " each column once."
             )
-        self.columns = [_typed(column) for column in columns]
-        self._refuse_missing(self.columns, "data")
+        self.dates = frozenset(i for i, c in enumerate(columns) if c.dtype.kind == "M")
+        self.columns = [to_column(column) for column in columns]
+        self._refuse_missing(self.columns, "`data`")
         self.is_numeric = all(column.dtype.kind in "biuf" for column in self.columns)
         if bins is not None:
             check_integer("bins", bins, 2, "4 makes quartiles, None leaves numbers continuous.")
         self.parts = self._make_parts(categorical, groups or {}, bins)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.columns[0])
 
     def check_row(self, values: Any) -> list[Any]:
@@ -106,14 +127,17 @@ class Table:
                 f"Expected one row of {len(self.names)} values ({', '.join(self.names[:5])}, ...), "
                 f"received shape {shape}. Explain the rows of a table one by one."
             )
-        columns = [np.asarray([value]) for value in flat]
-        self._refuse_missing([_typed(column) for column in columns], "the row")
+        flat = [to_date(v) if i in self.dates else v for i, v in enumerate(flat)]
+        self._refuse_missing([to_column(np.array([v], object)) for v in flat], "the row")
         for name, column, value in zip(self.names, self.columns, flat, strict=True):
             if column.dtype.kind in "iuf" and not isinstance(value, (int, float, np.number)):
-                raise ValueError(f"Expected a number for column {name!r}, received {value!r}.")
+                raise ValueError(
+                    f"Expected a number for column {name!r}, received {value!r}. Give the row the"
+                    " columns' types."
+                )
         return flat
 
-    def code(self, part, row):
+    def code(self, part: Part, row: list[Any]) -> int:
         """The code of a row's value; -1 for one that the table does not have."""
         values = [row[column] for column in part.columns]
         if part.edges is not None:
@@ -121,48 +145,49 @@ class Table:
         same = np.all([self.columns[c] == v for c, v in zip(part.columns, values, strict=True)], 0)
         return int(part.codes[np.argmax(same)]) if same.any() else -1
 
-    def alternatives(self, part, row):
+    def alternatives(self, part: Part, row: list[Any]) -> np.ndarray:
         """Indices of the rows that have another value than `row`."""
         return np.flatnonzero(part.codes != self.code(part, row))
 
-    def scale(self, part):
+    def scale(self, part: Part) -> float:
         """The standard deviation of a continuous part."""
         return float(np.std(self.columns[part.columns[0]]))
 
-    def describe(self, part, row, exact=False):
+    def describe(self, part: Part, row: list[Any], exact: bool = False) -> str:
         """The feature that a weight belongs to: `"28 < age <= 37"`; `exact` for `"age = 35"`."""
         value = self.value(part, row)
         if part.codes is None and not exact:
             return part.name
-        if part.edges is None or exact:
-            return f"{part.name} = {_short(value)}"
+        if part.edges is None or exact or not len(part.edges):
+            return f"{part.name} = {shorten(value)}"
         code, name = self.code(part, row), part.name
-        if not len(part.edges):
-            return f"{name} = {_short(value)}"
+        edges = [shorten(self._show(edge, part.columns[0])) for edge in part.edges]
         if code == 0:
-            return f"{name} <= {_short(part.edges[0])}"
-        if code == len(part.edges):
-            return f"{name} > {_short(part.edges[-1])}"
-        return f"{_short(part.edges[code - 1])} < {name} <= {_short(part.edges[code])}"
+            return f"{name} <= {edges[0]}"
+        if code == len(edges):
+            return f"{name} > {edges[-1]}"
+        return f"{edges[code - 1]} < {name} <= {edges[code]}"
 
-    def value(self, part, row):
+    def value(self, part: Part, row: list[Any]) -> Any:
         """The row's value as a plain number or text; of one-hot columns the name of the hot one."""
         values = [row[column] for column in part.columns]
         if len(values) > 1:
             hot = [self.names[c] for c, v in zip(part.columns, values, strict=True) if v]
-            return hot[0] if len(hot) == 1 else ", ".join(map(_short, values))
+            return hot[0] if len(hot) == 1 else ", ".join(map(shorten, values))
         value = values[0].item() if isinstance(values[0], np.generic) else values[0]
-        if part.labels is not None and 0 <= int(value) < len(part.labels):
-            return part.labels[int(value)]
+        if part.labels is not None and value in part.labels:
+            return part.labels[value]
+        value = self._show(value, part.columns[0])
         return value if isinstance(value, (int, float, str, bool)) else str(value)
 
-    def assemble(self, columns):
+    def assemble(self, columns: list[np.ndarray]) -> Any:
         """Columns `(n,)` to what the model takes: an array, or a DataFrame if `data` was one."""
         if self._frame is None:
             dtype = self._dtype
             if dtype.kind in "biu" and any(column.dtype.kind == "f" for column in columns):
                 dtype = np.dtype(np.float64)
             return np.stack([column.astype(dtype) for column in columns], axis=1)
+        columns = [c.astype(np.int64) if i in self.dates else c for i, c in enumerate(columns)]
         frame = self._frame(dict(zip(self._labels, columns, strict=True)), columns=self._labels)
         same = {
             name: dtype
@@ -170,6 +195,13 @@ class Table:
             if not (column.dtype.kind == "f" and getattr(dtype, "kind", "") in "iu")
         }
         return frame.astype(same)
+
+    def _show(self, value, column):
+        """A value as it is, or the date that it stands for."""
+        if column not in self.dates:
+            return value
+        text = str(np.datetime64(int(value), "ns").astype("datetime64[s]"))
+        return text.removesuffix("T00:00:00")
 
     def _make_parts(self, categorical, groups, bins):
         labels = categorical if isinstance(categorical, dict) else dict.fromkeys(categorical)
@@ -181,6 +213,7 @@ class Table:
                 if index in grouped:
                     raise ValueError(
                         f"Expected each column in one group, received {self.names[index]!r} twice."
+                        " Take it out of the other group."
                     )
                 grouped[index] = (str(name), indices)
         parts, done = [], set()
@@ -198,22 +231,22 @@ class Table:
             for index in indices:  # one-hot columns: a code for each combination
                 _, one = np.unique(self.columns[index], return_inverse=True)
                 _, codes = np.unique(codes * (one.max() + 1) + one, return_inverse=True)
-            names = labels.get(indices[0])
-            return Part(name, indices, codes, None, None if names is None else tuple(names))
+            return Part(name, indices, codes, None, check_labels(labels.get(indices[0]), column))
         if bins is None:
             return Part(name, indices)
-        edges = np.unique(np.quantile(column, np.arange(1, bins) / bins))
-        edges = edges[edges < column.max()]
+        edges = find_edges(column, bins)
         return Part(name, indices, np.searchsorted(edges, column, side="left"), edges)
 
     def _index(self, column):
+        if self._frame and column in self._labels:
+            return self._labels.index(column)
         if isinstance(column, str) and column in self.names:
             return self.names.index(column)
         if isinstance(column, (int, np.integer)) and 0 <= column < len(self.names):
             return int(column)
         raise ValueError(
-            f"Expected the name or index of a column, received {column!r}. Columns are "
-            f"{list(self.names)}."
+            f"Expected the name or index of a column, received {column!r}. Columns are"
+            f" {list(self.names)}."
         )
 
     def _refuse_missing(self, columns, where):
@@ -221,25 +254,10 @@ class Table:
             name
             for name, column in zip(self.names, columns, strict=True)
             if (column.dtype.kind == "f" and not np.isfinite(column).all())
-            or (column.dtype.kind == "O" and any(v is None or v != v for v in column))
+            or (column.dtype.kind == "O" and any(map(is_missing, column)))
         ]
         if missing:
             raise ValueError(
                 f"Expected no missing values, received None, NaN or infinity in columns {missing} "
                 f"of {where}. Fill them as for training, or drop those rows."
             )
-
-
-def _typed(column):
-    """A column of numbers where it can be one, else of objects (texts)."""
-    column = np.asarray(column)
-    if column.dtype.kind in "biuf":
-        return column
-    values = column.tolist()
-    if all(isinstance(v, (bool, int, float)) for v in values) and values:
-        return np.asarray(values)
-    return np.array([v if v is None or v != v else str(v) for v in values], dtype=object)
-
-
-def _short(value):
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)

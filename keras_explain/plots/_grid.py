@@ -4,8 +4,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from keras_explain import markup
+
 INK, QUIET, FAINT = "#1f1f1f", "#5f6368", "#9aa0a6"
-FOR, AGAINST = "#b2182b", "#2166ac"
+FOR, AGAINST = ("#" + bytes(color).hex() for color in (markup.FOR, markup.AGAINST))
 
 
 def figure(width, height, title=None):

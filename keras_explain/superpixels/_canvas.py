@@ -1,6 +1,10 @@
 """Images made ready for superpixel methods: any range of values, any size."""
 
+from typing import Any
+
 import numpy as np
+
+from keras_explain.checks import check_positive
 
 
 class Canvas:
@@ -10,31 +14,31 @@ class Canvas:
     asked for, and all of them crash the process where a cell is larger than the image.
     """
 
-    def __init__(self, image, num_segments, multiple=1):
+    def __init__(self, image: Any, num_segments: int, multiple: int = 1) -> None:
         import cv2
 
         rgb = to_rgb(check_image(image))
         self._shape = rgb.shape[:2]
-        rows, columns = rows_and_columns(self._shape, num_segments)
+        rows, columns = choose_grid(self._shape, num_segments)
         area = self._shape[0] * self._shape[1] / (rows * columns)
         self.side = multiple * max(16 // multiple, round(np.sqrt(area) / multiple))
         size = (columns * self.side, rows * self.side)
         self.rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
 
     @property
-    def lab(self):
+    def lab(self) -> np.ndarray:
         import cv2
 
         return cv2.cvtColor(self.rgb, cv2.COLOR_RGB2LAB)
 
-    def labels(self, labels):
+    def restore(self, labels: np.ndarray) -> np.ndarray:
         """Labels of the canvas, brought back to the image's size."""
         pairs = zip(self._shape, self.rgb.shape[:2], strict=True)
         y, x = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in pairs)
-        return relabeled(labels[np.ix_(y, x)])
+        return relabel(labels[np.ix_(y, x)])
 
 
-def check_image(image):
+def check_image(image: Any) -> np.ndarray:
     """`image` as an array `(H, W)` or `(H, W, C)` of finite real numbers, or an error."""
     image = np.asarray(image)
     if image.dtype.kind not in "buif" and image.dtype.name != "bfloat16":
@@ -55,7 +59,7 @@ def check_image(image):
     return image
 
 
-def to_rgb(image):
+def to_rgb(image: np.ndarray) -> np.ndarray:
     """An image as uint8 `(H, W, 3)`, each channel stretched from its minimum to its maximum."""
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[-1] not in (1, 3, 4):
@@ -72,10 +76,11 @@ def to_rgb(image):
     return np.ascontiguousarray(np.broadcast_to(rgb, (*rgb.shape[:2], 3)))
 
 
-def rows_and_columns(shape, num_segments):
+def choose_grid(shape: tuple[int, int], num_segments: int) -> tuple[int, int]:
     """The grid of nearly square cells whose number is close to what is asked for."""
+    check_positive("num_segments", num_segments, "20 to 100 suit a photograph.")
     height, width = shape
-    rows = height / np.sqrt(height * width / _check_num_segments(num_segments))
+    rows = height / np.sqrt(height * width / num_segments)
     grids = []
     for number in (np.floor(rows), np.ceil(rows)):
         number = int(min(height, max(1, number)))
@@ -88,16 +93,7 @@ def rows_and_columns(shape, num_segments):
     return min(grids, key=misfit)
 
 
-def relabeled(labels):
+def relabel(labels: np.ndarray) -> np.ndarray:
     """Labels as int32 from 0 to their number - 1, in their order."""
     _, flat = np.unique(labels, return_inverse=True)
     return flat.reshape(labels.shape).astype(np.int32)
-
-
-def _check_num_segments(num_segments):
-    if not isinstance(num_segments, (int, np.integer)) or num_segments < 1:
-        raise ValueError(
-            f"Expected a number of superpixels of 1 or more, received {num_segments!r}. 20 to 100 "
-            "suit a photograph."
-        )
-    return num_segments

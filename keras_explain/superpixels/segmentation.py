@@ -2,19 +2,26 @@
 
 import contextlib
 import warnings
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 
+from keras_explain.checks import check_choice, is_integer
 from keras_explain.superpixels._canvas import (
     Canvas,
     check_image,
-    relabeled,
-    rows_and_columns,
+    choose_grid,
+    relabel,
     to_rgb,
 )
 
+Method = Literal["slic", "seeds", "lsc", "quickshift", "felzenszwalb", "grid"]
 
-def segment(image, method="slic"):
+
+def segment(
+    image: Any, method: Method | int | np.ndarray | Callable[..., Any] = "slic"
+) -> np.ndarray:
     """Divide an image into superpixels.
 
     Explanations in terms of superpixels are only comparable if the same picture always gives the
@@ -43,20 +50,16 @@ def segment(image, method="slic"):
         np.int32(49)
     """
     image = check_image(image)
-    if isinstance(method, (int, np.integer)) and not isinstance(method, bool):
+    if is_integer(method):
         return slic(image, num_segments=int(method))
     if isinstance(method, str):
-        if method not in METHODS:
-            raise ValueError(
-                f"Expected segments to be one of {sorted(METHODS)}, received {method!r}. For "
-                "another algorithm pass its labels or a callable from an image to labels."
-            )
+        check_choice("method", method, METHODS)
         return METHODS[method](image)
     labels = np.asarray(method(image) if callable(method) else method)
     return _check_labels(labels, image)
 
 
-def slic(image, num_segments=50, compactness=10.0):
+def slic(image: Any, num_segments: int = 50, compactness: float = 10.0) -> np.ndarray:
     """Simple linear iterative clustering: compact superpixels of similar size.
 
     The default: fast, deterministic, and the number of superpixels is close to what is asked for.
@@ -77,19 +80,19 @@ def slic(image, num_segments=50, compactness=10.0):
         TypeError, ValueError: as `segment`, or `num_segments` below 1.
     """
     canvas = Canvas(image, num_segments)
-    ximgproc = _ximgproc()
+    ximgproc = _find_ximgproc()
     if ximgproc is None:
         from skimage.segmentation import slic as skimage_slic
 
         labels = skimage_slic(canvas.rgb, num_segments, compactness, start_label=0)
-        return canvas.labels(labels)
+        return canvas.restore(labels)
     method = ximgproc.createSuperpixelSLIC(canvas.lab, ximgproc.SLIC, canvas.side, compactness)
     method.iterate(10)
     method.enforceLabelConnectivity(25)
-    return canvas.labels(method.getLabels())
+    return canvas.restore(method.getLabels())
 
 
-def lsc(image, num_segments=50, compactness=0.075):
+def lsc(image: Any, num_segments: int = 50, compactness: float = 0.075) -> np.ndarray:
     """Linear spectral clustering: superpixels that follow faint, long edges.
 
     Reference: Li and Chen, "Superpixel segmentation using linear spectral clustering", CVPR 2015.
@@ -107,15 +110,15 @@ def lsc(image, num_segments=50, compactness=0.075):
         TypeError, ValueError: as `segment`, or `num_segments` below 1.
     """
     canvas = Canvas(image, num_segments)
-    ximgproc = _required_ximgproc("lsc")
-    with _single_thread():  # with several threads two runs differ in some pixels
+    ximgproc = _require_ximgproc("lsc")
+    with _use_single_thread():  # with several threads two runs differ in some pixels
         method = ximgproc.createSuperpixelLSC(canvas.lab, canvas.side, compactness)
         method.iterate(10)
         method.enforceLabelConnectivity(25)
-    return canvas.labels(method.getLabels())
+    return canvas.restore(method.getLabels())
 
 
-def seeds(image, num_segments=50):
+def seeds(image: Any, num_segments: int = 50) -> np.ndarray:
     """Superpixels extracted via energy-driven sampling: the fastest.
 
     Starts from a grid and exchanges blocks along the borders.
@@ -136,14 +139,16 @@ def seeds(image, num_segments=50):
     """
     canvas = Canvas(image, num_segments, multiple=8)  # two pixels at least, halved thrice
     height, width = canvas.lab.shape[:2]
-    ximgproc = _required_ximgproc("seeds")
+    ximgproc = _require_ximgproc("seeds")
     number = (height // canvas.side) * (width // canvas.side)
     method = ximgproc.createSuperpixelSEEDS(width, height, 3, number, 4, 2, 5)
     method.iterate(canvas.lab, 10)
-    return canvas.labels(method.getLabels())
+    return canvas.restore(method.getLabels())
 
 
-def quickshift(image, kernel_size=4, max_dist=200, ratio=0.2):
+def quickshift(
+    image: Any, kernel_size: float = 4, max_dist: float = 200, ratio: float = 0.2
+) -> np.ndarray:
     """Mode seeking in color and position, with the parameters that `lime` uses for images.
 
     About 15 times slower than SLIC; the number of superpixels follows from the image.
@@ -166,10 +171,12 @@ def quickshift(image, kernel_size=4, max_dist=200, ratio=0.2):
     labels = skimage_quickshift(
         rgb, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, rng=0
     )
-    return relabeled(labels)
+    return relabel(labels)
 
 
-def felzenszwalb(image, scale=200.0, sigma=0.5, min_size=50):
+def felzenszwalb(
+    image: Any, scale: float = 200.0, sigma: float = 0.5, min_size: int = 50
+) -> np.ndarray:
     """Graph-based segmentation: few, large segments where the image is even.
 
     Reference: Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 2004.
@@ -187,10 +194,10 @@ def felzenszwalb(image, scale=200.0, sigma=0.5, min_size=50):
     from skimage.segmentation import felzenszwalb as skimage_felzenszwalb
 
     rgb = to_rgb(check_image(image))
-    return relabeled(skimage_felzenszwalb(rgb, scale=scale, sigma=sigma, min_size=min_size))
+    return relabel(skimage_felzenszwalb(rgb, scale=scale, sigma=sigma, min_size=min_size))
 
 
-def grid(image, num_segments=50):
+def grid(image: Any, num_segments: int = 50) -> np.ndarray:
     """Rectangles of nearly equal size, in rows and columns.
 
     What is compared with when one asks whether segments that follow the picture matter; and the
@@ -207,7 +214,7 @@ def grid(image, num_segments=50):
         TypeError, ValueError: as `segment`, or `num_segments` below 1.
     """
     height, width = check_image(image).shape[:2]
-    rows, columns = rows_and_columns((height, width), num_segments)
+    rows, columns = choose_grid((height, width), num_segments)
     labels = np.arange(height)[:, None] * rows // height * columns
     return (labels + np.arange(width) * columns // width).astype(np.int32)
 
@@ -225,18 +232,19 @@ METHODS = {
 def _check_labels(labels, image):
     if labels.dtype.kind not in "iub":
         raise TypeError(
-            "Expected segments to be the name of a method, an int, an array of integer labels or "
-            f"a callable that returns one, received {labels.dtype} of shape {labels.shape}."
+            "Expected integer labels of superpixels, received"
+            f" {labels.dtype} of shape {labels.shape}. Pass the name of a method, a number of"
+            " superpixels, labels (H, W) or a callable from an image to labels."
         )
     if labels.shape != image.shape[:2]:
         raise ValueError(
             f"Expected labels of the image's height and width {image.shape[:2]}, received shape "
             f"{labels.shape}. Resize them with nearest neighbors."
         )
-    return relabeled(labels)
+    return relabel(labels)
 
 
-def _ximgproc():
+def _find_ximgproc():
     """OpenCV's contrib module, or None. A leftover empty `cv2.ximgproc` counts as none."""
     import cv2
 
@@ -251,10 +259,10 @@ def _ximgproc():
     return None
 
 
-def _required_ximgproc(method):
+def _require_ximgproc(method):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module = _ximgproc()
+        module = _find_ximgproc()
     if module is None:
         raise ImportError(
             f"Expected OpenCV with contrib modules for segments={method!r}, found none. Run: "
@@ -264,7 +272,7 @@ def _required_ximgproc(method):
 
 
 @contextlib.contextmanager
-def _single_thread():
+def _use_single_thread():
     import cv2
 
     threads = cv2.getNumThreads()

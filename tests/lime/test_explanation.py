@@ -3,6 +3,9 @@
 import dataclasses
 import html.parser
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from keras_explain.lime import (
     LimeImageExplainer,
     LimeTabularExplainer,
     LimeTextExplainer,
+    LimeWarning,
 )
 from keras_explain.lime.subjects import ImageSubject, TabularSubject, TextSubject
 
@@ -212,3 +216,41 @@ def test_explainers_fill_every_field():
         assert Explanation.from_json(e.to_json()).to_json() == e.to_json()
     assert explained[0].segments.shape == (8, 8)
     assert explained[1].words == ("one", "two", "three")
+
+
+def test_json_loads_in_a_fresh_process(tmp_path):
+    """And without the model, in a process that imported the package alone."""
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    explained = {
+        "image": LimeImageExplainer(
+            lambda x: x[:, :3].mean(axis=(1, 2)), segments=4).explain(np.eye(8), top=2),
+        "text": LimeTextExplainer(
+            lambda t: np.array([len(x) / 99 for x in t])).explain("one two"),
+        "row": LimeTabularExplainer(lambda x: np.tanh(x), rows).explain(rows[0], samples=100),
+    }
+    for name, explanation in explained.items():
+        (tmp_path / name).write_text(explanation.to_json())
+    code = """
+import sys, keras_explain
+for path in sys.argv[1:]:
+    text = open(path).read()
+    explanation = keras_explain.lime.Explanation.from_json(text)
+    assert explanation.to_json() == text and explanation.heatmap().any()
+    assert explanation.top(1) and explanation.to_html() and str(explanation)
+"""
+    done = subprocess.run([sys.executable, "-c", code, *(str(tmp_path / n) for n in explained)],
+                          capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_package_tells_that_it_is_no_function():
+    import keras_explain as kx
+
+    with pytest.raises(TypeError, match=r"a call of the package.*LimeImageExplainer\(model\)"):
+        kx.lime(None)
+
+
+def test_warnings_point_to_the_line_that_asked():
+    with pytest.warns(LimeWarning) as caught:
+        LimeTextExplainer(lambda t: np.full((len(t), 2), 0.5)).explain("one two")
+    assert caught[0].filename == __file__

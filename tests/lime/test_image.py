@@ -396,3 +396,49 @@ def test_explain_errors_before_any_call(error, arguments, words):
     explainer = LimeImageExplainer(predictor, segments=GRID, class_names=["cat", "owl", "fox"])
     with pytest.raises(error, match=words):
         explainer.explain(**{"x": picture(), **arguments})
+
+
+def test_a_callable_target_is_one_score():
+    """A difference of scores has the difference of their weights, in the graph and outside."""
+    model, image = dense_model(), picture()
+    drops, _ = known_drops(model, image, means(image, GRID), GRID)
+    difference = lambda outputs: outputs[:, 2] - outputs[:, 0]  # noqa: E731
+    predict = lambda batch: model.predict(batch, verbose=0)  # noqa: E731
+    for given in (model, predict):
+        explainer = LimeImageExplainer(given, segments=GRID, surrogate="k_lasso",
+                                       class_names=["a", "b", "c"])
+        found = explainer.explain(image, target=difference, samples=200)
+        assert np.allclose(found.weights[0], drops[2] - drops[0], atol=1e-3)
+        assert found.classes == (0,) and found.class_names == ("score",)
+        again = explainer.explain(image, target=2, samples=200)
+        assert np.allclose(again.weights[0], drops[2], atol=1e-3)
+
+        def half(outputs):
+            return outputs[:, 1] / 2
+
+        found = explainer.explain(image, target=half, samples=200)
+        assert np.allclose(found.weights[0], drops[1] / 2, atol=1e-3)
+        assert found.class_names == ("half",)
+
+
+def test_a_callable_target_chooses_among_outputs():
+    inputs = keras.Input((12, 12, 3))
+    flat = layers.Flatten()(inputs)
+    model = keras.Model(inputs, {"a": layers.Dense(3, name="a")(flat),
+                                 "b": layers.Dense(1, name="b")(flat)})
+    image = picture()
+    first = lambda outputs: outputs["b"][:, 0]  # noqa: E731
+    found = LimeImageExplainer(Predictor(model, target=first), segments=GRID).explain(image)
+    wanted = LimeImageExplainer(Predictor(model, output="b"), segments=GRID).explain(image)
+    assert np.array_equal(found.weights, wanted.weights) and found.weights.any()
+
+
+@pytest.mark.parametrize("given, words", [
+    ({"classes": 2}, "`target`"), ({"num_samples": 50}, "`samples`"), ({"top_labels": 2}, "`top`"),
+    ({"random_seed": 1}, "`seed`"), ({"target": 1, "top": 2}, "`target` or `top`"),
+])
+def test_unknown_and_contrary_options(given, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        LimeImageExplainer(dense_model(), segments=GRID).explain(picture(), **given)
+    with pytest.raises(TypeError, match="options of `LimeImageExplainer` .*`baseline`"):
+        LimeImageExplainer(dense_model(), hide_color=0)

@@ -184,7 +184,7 @@ def test_objects_in_numpy():
         (ValueError, {"categorical": ["hue"]}, "received 'hue'. Columns are"),
         (ValueError, {"groups": {"g": [4, 5], "h": [5, 6]}}, "'square' twice"),
         (ValueError, {"bins": 1}, "bins.*received 1"),
-        (ValueError, {"data": np.where(DATA == 7, np.nan, DATA)}, r"\['constant'\] of data"),
+        (ValueError, {"data": np.where(DATA == 7, np.nan, DATA)}, r"\['constant'\] of `data`"),
     ],
 )
 def test_table_errors(error, arguments, words):
@@ -217,3 +217,62 @@ def test_model_of_other_width():
 def test_a_table_where_nothing_varies():
     explanation = LimeTabularExplainer(score, np.ones((5, 7))).explain(np.ones(7), target=[1])
     assert explanation.weights.shape == (1, 7) and not explanation.weights.any()
+
+
+@pytest.mark.parametrize("share", [0.75, 0.8, 0.97])
+def test_a_column_that_is_mostly_its_largest_value(share):
+    """A flag has the weight that it has by construction, whichever value is the common one."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(1000, 2))
+    data[:, 0] = np.arange(1000) < 1000 * share
+    predict = lambda rows: 0.2 + 0.5 * rows[:, 0] + 0.05 * np.tanh(rows[:, 1])  # noqa: E731
+    for flag, weight in ((1.0, 0.5), (0.0, -0.5)):
+        found = LimeTabularExplainer(predict, data).explain([flag, 0.3])
+        assert abs(found.weights[0, 0] - weight) < 0.02
+    for bins in (2, 3, 10):
+        part = Table(data, bins=bins).parts[0]
+        assert len(np.unique(part.codes)) == 2
+
+
+def test_a_common_value_in_the_middle_does_not_hide_those_below():
+    data = np.repeat([0.0, 5.0, 9.0], [20, 60, 20])[:, None]
+    predict = lambda rows: 1.0 * (rows[:, 0] >= 5)  # noqa: E731
+    table = Table(np.hstack([data, np.random.default_rng(0).normal(size=(100, 1))]))
+    assert [table.code(table.parts[0], [v, 0.0]) for v in (0.0, 5.0, 9.0)] == [0, 1, 2]
+    found = LimeTabularExplainer(predict, table).explain([5.0, 0.0])
+    assert abs(found.weights[0, 0] - 0.5) < 0.1  # of those that differ one half is below
+
+
+def test_codes_and_their_names():
+    rows = np.array([[1.0, 0], [2, 1], [3, 0]])
+    names = ["nurse", "smith", "teacher"]
+    with pytest.raises(ValueError, match=r"codes \[0, 1, 2\] for the names.*the codes \[3.0\]"):
+        Table(rows, ["job", "x"], {"job": names})
+    table = Table(rows, ["job", "x"], {"job": dict(enumerate(names, 1))})
+    assert [table.value(table.parts[0], [v, 0]) for v in (1.0, 2.0, 3.0)] == names
+    table = Table(rows - [1, 0], ["job", "x"], {"job": names})
+    assert [table.describe(table.parts[0], [v, 0]) for v in (0, 2)] == ["job = nurse",
+                                                                        "job = teacher"]
+
+
+def test_dates_missing_strings_and_numbered_columns_of_pandas():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    when = pd.date_range("2020-01-01", periods=100)
+    frame = pd.DataFrame({"when": when.astype("datetime64[ns]"), "x": rng.normal(size=100)})
+    late = lambda rows: 0.2 + 0.6 * (rows["when"] > "2020-02-20").to_numpy()  # noqa: E731
+    for row in (frame.iloc[90], frame.iloc[[90]], ["2020-03-31", 0.1]):
+        found = LimeTabularExplainer(late, frame).explain(row)
+        drop = 0.6 * 51 / 75  # of the 75 days in other quarters 51 are not late
+        assert abs(found.weights[0, 0] - drop) < 0.03 and abs(found.weights[0, 1]) < 0.03
+        assert found.features[0].startswith("when > 2020-03-15")
+        assert found.subject.values[0] == "2020-03-31"
+        assert type(found).from_json(found.to_json()).features == found.features
+    for dtype in ("string", "object"):
+        with pytest.raises(ValueError, match=r"missing values.*\['s'\]"):
+            Table(pd.DataFrame({"s": pd.array(["a", None] * 9, dtype=dtype)}))
+    with pytest.raises(ValueError, match=r"missing values.*\['n'\]"):
+        Table(pd.DataFrame({"n": pd.array([1, None, 3], dtype="Int64")}))
+    numbered = pd.DataFrame(rng.integers(0, 3, (50, 3)), columns=[7, 0, 2])
+    parts = Table(numbered, categorical=[0]).parts
+    assert [part.name for part in parts if part.edges is None] == ["0"]

@@ -196,3 +196,82 @@ def test_constructor_errors():
         LimeTextExplainer(score, words="chars")
     with pytest.raises(TypeError, match="re.findall"):
         LimeTextExplainer(score, split=r"\W+")
+
+
+def masked_mean(shape=(8,), seed=0):
+    """A mean over the words of a text: of none it is NaN."""
+    ids = keras.Input(shape, dtype="int32")
+    x = layers.Embedding(10, 4, mask_zero=True)(ids)
+    model = keras.Model(ids, layers.Dense(2, activation="softmax")(
+        layers.GlobalAveragePooling1D()(x)))
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def ids_of(texts):
+    known = ["a", "fine", "dull", "film"]
+    rows = [[1 + known.index(w) if w in known else 9 for w in t.split()][:8] for t in texts]
+    return np.array([row + [0] * (8 - len(row)) for row in rows], "int32")
+
+
+def test_a_text_without_words_that_has_no_score_is_left_out():
+    model = masked_mean()
+    assert np.isnan(model.predict(ids_of([""]), verbose=0)).all()
+    explainer = LimeTextExplainer(model, tokenizer=ids_of, surrogate="ridge")
+    with pytest.warns(LimeWarning, match="NaN or infinity for the empty text of 8.*leaves out"):
+        found = explainer.explain("a fine film", target=1)
+    masks = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 1], [1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 1]])
+    texts = [" ".join(w for w, keep in zip(["a", "fine", "film"], row, strict=True) if keep)
+             for row in masks]
+    scores = model.predict(ids_of(texts), verbose=0)[:, 1]
+    root = np.exp(-np.square((1 - np.sqrt(masks.mean(axis=1))) / 0.25) / 4)  # of the kernel
+    design = np.column_stack([masks, np.ones(7)]) * root[:, None]
+    wanted = np.linalg.lstsq(design, scores * root, rcond=None)[0]
+    assert found.samples == 7 and np.isclose(found.prediction[0], scores[0], atol=1e-6)
+    assert np.allclose(found.weights[0], wanted[:3], atol=0.02 * np.abs(wanted[:3]).max())
+
+
+def test_a_baseline_gives_every_text_a_score(recwarn):
+    found = LimeTextExplainer(masked_mean(), tokenizer=ids_of, baseline="[UNK]").explain(
+        "a fine film")
+    assert found.samples == 8 and np.isfinite(found.weights).all()
+    assert not [w for w in recwarn if "leaves out" in str(w.message)]
+
+
+def test_long_texts_leave_samples_without_score_out():
+    """Of random masks of two words many are empty."""
+    explainer = LimeTextExplainer(masked_mean(), tokenizer=ids_of, sampler="uniform")
+    with pytest.warns(LimeWarning, match="shortened texts of 60, which the explanation leaves out"):
+        found = explainer.explain("a fine dull film", samples=60)
+    assert found.samples < 60 and np.isfinite(found.weights).all()
+
+
+def test_a_score_that_cannot_be_done_without_is_asked_for():
+    model = masked_mean()
+    with pytest.raises(ValueError, match="which KernelSHAP needs.*baseline="):
+        LimeTextExplainer(model, tokenizer=ids_of, kernel="shapley").explain("a fine film")
+    with pytest.raises(ValueError, match="the empty text of 2.*baseline="):
+        LimeTextExplainer(model, tokenizer=ids_of).explain("fine")
+    with pytest.raises(ValueError, match="for the input with every word"):
+        LimeTextExplainer(lambda t: np.full((len(t), 2), np.nan)).explain("a fine film")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TextVectorization is theirs")
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("mode", ["multi_hot", "count", "int"])
+def test_strings_become_what_the_layer_inside_makes_of_them(shape, mode):
+    import tensorflow as tf
+
+    inside = vectorizer(output_mode=mode, **(
+        {"output_sequence_length": 6} if mode == "int" else {}))
+    inputs = keras.Input(shape, dtype="string")
+    x = inside(inputs)
+    x = layers.Flatten()(layers.Embedding(40, 2)(x)) if mode == "int" else x
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(x))
+    text = "a good film"
+    data = tf.constant([text]) if shape == () else tf.constant([[text]])
+    wanted = np.ravel(model.predict(data, verbose=0))
+    assert wanted.shape == (1,)
+    found = LimeTextExplainer(model).explain(text, target=1)
+    assert np.allclose(found.prediction, wanted, atol=1e-6) and found.weights.any()

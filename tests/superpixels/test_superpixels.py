@@ -123,7 +123,7 @@ def test_without_contrib_modules(monkeypatch):
         (TypeError, np.array([["a"]]), "slic", "real numbers"),
         (ValueError, np.zeros((8, 8, 7)), "slic", "received 7"),
         (ValueError, np.zeros((8, 8)), "slik", "slic.*received 'slik'"),
-        (ValueError, np.zeros((8, 8)), 0, "1 or more, received 0"),
+        (ValueError, np.zeros((8, 8)), 0, "at least 1, received 0"),
         (ValueError, np.zeros((8, 8)), np.zeros((8, 7), int), r"\(8, 7\)"),
         (TypeError, np.zeros((8, 8)), np.zeros((8, 8)), "float64"),
         (TypeError, np.zeros((8, 8)), None, "callable"),
