@@ -2,7 +2,8 @@
 
 `METHODS` is the one list of them, from a builder's name to the layer behind it: the public
 names, callbacks, `compare` and the command line read it, and saved files find their layers by it.
-`CAM`, `FeatureMap` and `Explainer` are what a method of your own builds on: docs/develop.
+`CAM`, `FeatureMap`, `ModifiedGradient` and `Explainer` are what a method of your own builds on:
+docs/develop.
 """
 
 import lazy_loader
@@ -28,4 +29,5 @@ METHODS = {
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"_base": ["Explainer"], "_cam": ["CAM", "FeatureMap"]})
+    __name__, submod_attrs={"_base": ["Explainer"], "_cam": ["CAM", "FeatureMap"],
+                            "_modified_gradient": ["ModifiedGradient"]})

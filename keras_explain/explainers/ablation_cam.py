@@ -93,7 +93,8 @@ def ablation_cam(model: keras.Model, **options: Unpack[AblationCAMOptions]) -> E
         ...     keras.layers.GlobalAveragePooling2D(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.ablation_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        >>> out = kx.ablation_cam(model).predict(np.random.rand(5, 24, 32, 3), verbose=0)
+        >>> out["heatmap"].shape
         (5, 24, 32)
     """
     return AblationCAM(model, **options).explained_model()

@@ -164,7 +164,8 @@ def cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedMo
         ...     keras.layers.GlobalAveragePooling2D(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.cam(model, target=1)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        >>> out = kx.cam(model, target=1).predict(np.random.rand(5, 24, 32, 3), verbose=0)
+        >>> out["heatmap"].shape
         (5, 24, 32)
     """
     return ClosedFormCAM(model, **options).explained_model()

@@ -95,7 +95,8 @@ def eigen_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Expla
         ...     keras.layers.GlobalAveragePooling2D(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.eigen_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        >>> out = kx.eigen_cam(model).predict(np.random.rand(5, 24, 32, 3), verbose=0)
+        >>> out["heatmap"].shape
         (5, 24, 32)
     """
     return EigenCAM(model, **options).explained_model()

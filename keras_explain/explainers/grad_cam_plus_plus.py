@@ -59,7 +59,8 @@ def grad_cam_plus_plus(model: keras.Model, **options: Unpack[FeatureMapOptions])
         ...     keras.layers.GlobalAveragePooling2D(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.grad_cam_plus_plus(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        >>> out = kx.grad_cam_plus_plus(model).predict(np.random.rand(5, 24, 32, 3), verbose=0)
+        >>> out["heatmap"].shape
         (5, 24, 32)
     """
     return GradCAMPlusPlus(model, **options).explained_model()

@@ -5,39 +5,25 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._modified_gradient import ModifiedGradient
 from keras_explain.explainers._options import SignedOptions
-from keras_explain.explainers.saliency import over_channels
-from keras_explain.graph.program import get_mask, set_mask, view
 from keras_explain.signatures import spell_out
 
 
 @keras.saving.register_keras_serializable("keras_explain")
-class GuidedBackprop(Explainer):
+class GuidedBackprop(ModifiedGradient):
     """The layer behind `guided_backprop`."""
 
-    def __init__(self, model, *, signed=False, **options):
-        super().__init__(model, **options)
-        self.signed = signed
-        self.explain_inputs(self.question.program.inputs)
-        plain, self.question.program = self.question.program, self.question.program.replace(guided)
-        if all(a.fn is b.fn for a, b in zip(plain.steps, self.question.program.steps, strict=True)):
-            raise ValueError(
-                f"Expected a model with ReLU activations, received {model.name!r} without any in"
-                " reach (a layer that cannot be traced hides its own), for which guided"
-                " backpropagation is the plain gradient. Use `saliency`."
-            )
-        self.cut = self.question.differentiable_values()
+    def change(self, activation):
+        return _Guided(activation) if _is_relu(activation) else activation
 
-    def compute(self, values, request):
-        _, grads, predictions = self.question.differentiate(values, request, self.cut)
-        heatmaps = [over_channels(self.question.program, v, g, self.signed)
-                    for v, g in zip(self.question.explained, grads, strict=True)]
-        return heatmaps, predictions
-
-    def get_config(self):
-        return {**super().get_config(), "signed": self.signed}
+    def nothing_to_change(self):
+        return (
+            f"Expected a model with ReLU activations, received {self.model.name!r} without any in"
+            " reach (a layer that cannot be traced hides its own), for which guided"
+            " backpropagation is the plain gradient. Use `saliency`."
+        )
 
 
 @ops.custom_gradient
@@ -57,19 +43,7 @@ class _Guided:
         self.fn = fn
 
     def __call__(self, *args, **kwargs):
-        outputs = self.fn(*args, **kwargs)
-        guided = _positive(outputs)
-        if get_mask(outputs) is not None:
-            set_mask(guided, get_mask(outputs))
-        return guided
-
-
-def guided(fn):
-    """The function of a step with its ReLU guided; `fn` itself where it has none."""
-    if _is_relu(fn):
-        return _Guided(fn)
-    activation = getattr(fn, "__dict__", {}).get("activation")
-    return view(fn, activation=_Guided(activation)) if _is_relu(activation) else fn
+        return _positive(self.fn(*args, **kwargs))
 
 
 def _is_relu(fn):
@@ -112,7 +86,8 @@ def guided_backprop(model: keras.Model, **options: Unpack[SignedOptions]) -> Exp
         ...     keras.Input((16, 16, 1)), keras.layers.Conv2D(4, 3, activation="relu"),
         ...     keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.guided_backprop(model)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
+        >>> out = kx.guided_backprop(model).predict(np.random.rand(3, 16, 16, 1), verbose=0)
+        >>> out["heatmap"].shape
         (3, 16, 16)
     """
     return GuidedBackprop(model, **options).explained_model()

@@ -107,7 +107,8 @@ def guided_grad_cam(
         ...     keras.Input((16, 16, 1)), keras.layers.Conv2D(4, 3, activation="relu"),
         ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2),
         ... ])
-        >>> kx.guided_grad_cam(model)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
+        >>> out = kx.guided_grad_cam(model).predict(np.random.rand(3, 16, 16, 1), verbose=0)
+        >>> out["heatmap"].shape
         (3, 16, 16)
     """
     return GuidedGradCAM(model, **options).explained_model()

@@ -54,7 +54,7 @@ def layer_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Expla
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
         >>> explained = kx.layer_cam(model, layer=["shallow", "deep"])
-        >>> maps = explained(np.ones((5, 24, 32, 3)))["heatmap"]
+        >>> maps = explained.predict(np.ones((5, 24, 32, 3)), verbose=0)["heatmap"]
         >>> maps["shallow"].shape, maps["deep"].shape
         ((5, 24, 32), (5, 24, 32))
     """

@@ -250,7 +250,9 @@ def rise(model: keras.Model, **options: Unpack[RISEOptions]) -> ExplainedModel:
         ...     keras.Input((16, 16, 1)), keras.layers.Flatten(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.rise(model, samples=64, grid=4)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
+        >>> explained = kx.rise(model, samples=64, grid=4)
+        >>> out = explained.predict(np.random.rand(3, 16, 16, 1), verbose=0)
+        >>> out["heatmap"].shape
         (3, 16, 16)
     """
     return RISE(model, **options).explained_model()

@@ -138,7 +138,8 @@ def score_cam(model: keras.Model, **options: Unpack[ScoreCAMOptions]) -> Explain
         ...     keras.layers.GlobalAveragePooling2D(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.score_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        >>> out = kx.score_cam(model).predict(np.random.rand(5, 24, 32, 3), verbose=0)
+        >>> out["heatmap"].shape
         (5, 24, 32)
     """
     return ScoreCAM(model, **options).explained_model()

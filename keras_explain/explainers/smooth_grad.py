@@ -147,7 +147,8 @@ def smooth_grad(model: keras.Model, **options: Unpack[SmoothGradOptions]) -> Exp
         ...     keras.Input((16, 16, 1)), keras.layers.Conv2D(4, 3, activation="relu"),
         ...     keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.smooth_grad(model, samples=4)(np.random.rand(3, 16, 16, 1))["heatmap"].shape
+        >>> out = kx.smooth_grad(model, samples=4).predict(np.random.rand(3, 16, 16, 1), verbose=0)
+        >>> out["heatmap"].shape
         (3, 16, 16)
     """
     return SmoothGrad(model, **options).explained_model()

@@ -55,7 +55,8 @@ def xgrad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Expla
         ...     keras.layers.Flatten(),
         ...     keras.layers.Dense(2, activation="softmax"),
         ... ])
-        >>> kx.xgrad_cam(model)(np.random.rand(5, 24, 32, 3))["heatmap"].shape
+        >>> out = kx.xgrad_cam(model).predict(np.random.rand(5, 24, 32, 3), verbose=0)
+        >>> out["heatmap"].shape
         (5, 24, 32)
     """
     return XGradCAM(model, **options).explained_model()

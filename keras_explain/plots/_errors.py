@@ -150,7 +150,7 @@ def error_gallery(
         >>> from keras_explain.error_analysis import analyze_errors
         >>> analysis = analyze_errors(lambda x: x, np.eye(3), [0, 1, 1])
         >>> error_gallery(np.zeros((1, 8, 8)), analysis).axes[0].get_title()
-        'is 1\\nsays 2  73 %'
+        'is 1\\nsays 2  100 %'
     """
     pixels = _grid.gray(_some(pictures))
     rows = analysis.misclassified[: len(pixels)] if rows is None else np.asarray(rows)
