@@ -3,7 +3,6 @@
 Sizes may be ints or scalar tensors; a grid holds (patch, stride) for each axis.
 """
 
-import keras
 from keras import ops
 
 from keras_explain.engine.chunks import even, in_chunks
@@ -54,18 +53,6 @@ def for_all_pairs(score, images, counts, batch_size):
     if isinstance(positions, int):
         batch_size = even(positions, batch_size)
     return in_chunks(score, images * positions, batch_size)
-
-
-def rounding(raw, scores):
-    """What rounding alone may change in the scores of each example, shape (N,).
-
-    Args:
-        raw: the model's answer, in the dtype that it computes with.
-        scores: float32 of shape (N, ...).
-    """
-    dtype = keras.backend.standardize_dtype(raw.dtype)
-    spacing = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-47}.get(dtype, 2.0**-18)
-    return spacing * ops.max(ops.abs(scores), axis=tuple(range(1, len(scores.shape))))
 
 
 def unless_rounding(changes, limit):

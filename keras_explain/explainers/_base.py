@@ -84,6 +84,15 @@ class Explainer(keras.layers.Layer):
         """The raw heatmaps, a list, and the predictions of a batch; see the class."""
         raise NotImplementedError
 
+    def blank_causes(self, values: list[Any], chosen: Any) -> list[str | None]:
+        """What of this method may make maps blank: a sentence or None for each example.
+
+        Args:
+            values: the model's inputs, numbers.
+            chosen: the explained classes as one-hot rows.
+        """
+        return [None] * len(chosen)
+
     def _without_padding(self, heatmap, value, values):
         ids = token_ids(self.question.program, value) if self.at_input_size else None
         return heatmap if ids is None else without_padding(heatmap, ids(values)[0])

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
+from keras_explain import backend
 from keras_explain.checks import check_integer, check_per_axis
 from keras_explain.engine.resizing import resize as resized
 from keras_explain.explainers._base import Explainer
@@ -13,6 +14,13 @@ from keras_explain.explainers._options import LayerOptions
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.steps import Value
 from keras_explain.signatures import spell_out
+
+DEAD = ("The feature map of {!r} is zero everywhere, a dead layer. Name another with `layer=`, or"
+        " train the model.")
+AGAINST = ("All evidence in the feature map speaks against the class, and is cut off at zero."
+           " `hires_cam(signed=True)` shows it; or explain another class.")
+CANCELED = ("Cells of the feature map speak for the class, but not in the mean over the map that"
+            " this method takes. Use `hires_cam`.")
 
 
 class FeatureMap(Explainer):
@@ -138,6 +146,16 @@ class FeatureMap(Explainer):
     def map_at(self, value: Value, values: list[Any], request: Any) -> tuple[Any, Any]:
         raise NotImplementedError
 
+    def blank_causes(self, values: list[Any], chosen: Any) -> list[str | None]:
+        """Zeros of the feature map; else what became of what it says."""
+        features = self.question.program.with_outputs(self.features)(values)
+        return [DEAD.format(self.layer_path) if not any(_reacts(f[i]) for f in features)
+                else self.cut_off(values, chosen, i) for i in range(len(chosen))]
+
+    def cut_off(self, values: list[Any], chosen: Any, row: int) -> str | None:
+        """What happened to evidence that the feature map has: a sentence, or None."""
+        return None
+
     def channels_last(self, x: Any) -> Any:
         """float32 of shape (N, ..., channels), tokens laid out as a grid."""
         x = ops.cast(x, "float32")
@@ -154,6 +172,10 @@ class FeatureMap(Explainer):
                 "reshape": self.reshape, "resize": self.resize}
 
 
+def _reacts(x):
+    return bool(ops.any(x != 0))
+
+
 class CAM(FeatureMap):
     """Abstract: a subclass gives `combine(features, gradients) -> map`.
 
@@ -168,3 +190,17 @@ class CAM(FeatureMap):
     def combine(self, features: Any, gradients: Any) -> Any:
         """The map (N, ...) of features and their gradients, both (N, ..., channels)."""
         raise NotImplementedError
+
+    def cut_off(self, values: list[Any], chosen: Any, row: int) -> str | None:
+        """Gradients that cancel, or evidence below zero."""
+        one = [v[row : row + 1] for v in values]
+        points, head = self.question.split_at(one, list(self.features))
+        _, _, pull = backend.vjp(head, points, self.question.model.variables)
+        gradients = self.question.pull_back(pull, chosen[row : row + 1])
+        if not any(_reacts(g) for g in gradients):
+            return None
+        exact = [ops.sum(self.channels_last(g) * self.channels_last(p), axis=-1)
+                 for g, p in zip(gradients, points, strict=True)]
+        if any(float(ops.max(e)) > 0 for e in exact):
+            return CANCELED
+        return AGAINST

@@ -7,6 +7,7 @@ import numpy as np
 from keras import tree
 
 from keras_explain import backend
+from keras_explain.explainers._blank import find_causes
 from keras_explain.graph import targets
 
 
@@ -51,21 +52,22 @@ class ExplainedModel(keras.Model):
         if getattr(self, "_watching", False):  # PyTorch's `predict` calls the model eagerly
             return run(x, **options)
         x = tree.map_structure(_strings, x)
-        self._check_inputs(x, rows)
+        arrays = self._check_inputs(x, rows)
         self._watching = True
         try:
             outputs = run(x, **options)
         finally:
             self._watching = False
-        self._check_outputs(outputs)
+        self._check_outputs(outputs, arrays)
         return outputs
 
     # On the way in ----------------------------------------------------------------------------
 
     def _check_inputs(self, x, rows):
+        """The arrays in the order of the model's inputs, where they are known."""
         arrays = [_numbers(leaf) for leaf in _in_order(x, self.inputs)]
         if len(arrays) != len(self.inputs) or any(a is None for a in arrays):
-            return  # inside a trace, a dataset, or another structure: Keras speaks of that
+            return None  # inside a trace, a dataset, or another structure: Keras speaks of that
         for spec, array in zip(self.inputs, arrays, strict=True):
             _check_shape(spec, array)
             if array.dtype.kind == "f" and np.isnan(array).any():
@@ -79,10 +81,11 @@ class ExplainedModel(keras.Model):
             targets.check_request(arrays[names.index("target")], count, question.classes)
         if isinstance(question.target, tuple):
             targets.check_count(question.target, min(count, rows or count))
+        return arrays
 
     # On the way out ---------------------------------------------------------------------------
 
-    def _check_outputs(self, outputs):
+    def _check_outputs(self, outputs, arrays):
         if not isinstance(outputs, dict) or "heatmap" not in outputs:
             return
         heatmaps = [_numbers(x) for x in tree.flatten(outputs["heatmap"])]
@@ -94,17 +97,16 @@ class ExplainedModel(keras.Model):
                   " nothing. Look for NaN and very large numbers in the inputs and weights.")
         blank = [~h.reshape(len(h), -1).any(axis=1) for h in heatmaps]
         if any(b.any() for b in blank):
-            _warn(self._blank_message(blank, answers))
+            _warn(self._blank_message(blank, answers, arrays))
 
-    def _blank_message(self, blank, answers):
+    def _blank_message(self, blank, answers, arrays):
         keys = tree.flatten(self.explainer.keys)
         which = [str(k) for k, b in zip(keys, blank, strict=True) if b.any()]
         rows = np.any(blank, axis=0)
         among = f" ({', '.join(which)})" if len(keys) > 1 else ""
         return (
             f"{self._what(rows, answers)} gives a blank heatmap{among} for {int(rows.sum())} of"
-            f" {len(rows)} examples. The explained score does not react: a dead layer, a"
-            " saturated output, or evidence only against the class."
+            f" {len(rows)} examples. {find_causes(self.explainer, arrays, rows)}"
         )
 
     def _what(self, rows=None, answers=()):

@@ -10,6 +10,7 @@ from keras_explain.engine import sliding
 from keras_explain.explainers._cam import FeatureMap
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.graph.question import spacing
 from keras_explain.signatures import spell_out
 
 
@@ -41,7 +42,9 @@ class AblationCAM(FeatureMap):
 
         drops = sliding.for_all_pairs(drop, ops.shape(features)[0], [count], self.batch_size)
         drops = ops.reshape(drops, (-1, count))
-        drops = sliding.unless_rounding(drops, sliding.rounding(features, scores))
+        relative = self.question.score == "probability"  # of a rare class, small itself
+        largest = ops.abs(clean) if relative else ops.max(ops.abs(scores), axis=-1)
+        drops = sliding.unless_rounding(drops, spacing(features) * largest)
         weights = ops.reshape(drops, (-1, *[1] * len(self.native_shapes[0]), count))
         return ops.relu(ops.sum(weights * self.channels_last(features), axis=-1)), predictions
 

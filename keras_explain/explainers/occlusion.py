@@ -16,6 +16,7 @@ from keras_explain.engine.windows.plan import Plan, plannable
 from keras_explain.engine.windows.report import report
 from keras_explain.engine.windows.run import by_chunks, drops, image_by_image
 from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options, PerAxis
 from keras_explain.graph.axes import heatmap_axes, image_like
@@ -149,7 +150,7 @@ class Occlusion(Explainer):
         scores = self.question.scores(raw, predictions)
         chosen = self.question.choose_class(scores, request)
         fast = bind(self.folded)  # once a call, outside of the loop over positions
-        rounding = 4 * sliding.rounding(raw, scores)
+        rounding = 4 * self.question.rounding(raw, scores, chosen)
         found = []
         for value, grid, plan in zip(self.question.explained, self.grids, self.plans, strict=True):
             image = values[self.question.index(value)]
@@ -216,6 +217,9 @@ class Occlusion(Explainer):
                 lambda p: score(image * total + p), positions, self.batch_size)),
             images, total)
         return ops.reshape(found, (-1, *counts))
+
+    def blank_causes(self, values, chosen):
+        return compare_to_baseline(self.question, values, self.baseline)
 
     def get_config(self):
         return {

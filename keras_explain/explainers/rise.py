@@ -13,6 +13,7 @@ from keras_explain.checks import check_choice, check_integer, check_per_axis, ch
 from keras_explain.engine import hiding, sliding
 from keras_explain.engine.folding import bind, folded
 from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options
 from keras_explain.graph.axes import heatmap_axes, image_like
@@ -80,7 +81,7 @@ class RISE(Explainer):
         raw, predictions = self.question.program(values)
         clean = self.question.scores(raw, predictions)
         chosen = self.question.choose_class(clean, request)
-        program, limit = bind(self.folded), sliding.rounding(raw, clean)
+        program, limit = bind(self.folded), self.question.rounding(raw, clean, chosen)
         heatmaps = []
         for value, design in zip(self.question.explained, self.designs.pairs, strict=True):
             index, axes = self.question.index(value), heatmap_axes(self.question.program, value)
@@ -124,6 +125,9 @@ class RISE(Explainer):
             cells = cells * size
         zeros = ops.zeros((ops.shape(scores)[0], cells), "float32")
         return ops.reshape(backend.fori_loop(0, steps, step, zeros), (-1, *sizes))
+
+    def blank_causes(self, values, chosen):
+        return compare_to_baseline(self.question, values, self.baseline)
 
     def get_config(self):
         return {**super().get_config(), "samples": self.samples, "grid": self.grid,

@@ -56,7 +56,7 @@ class ScoreCAM(FeatureMap):
         scores = sliding.for_all_pairs(score, ops.shape(maps)[0], [count], self.batch_size)
         scores = ops.reshape(scores, (-1, count))
         spread = scores - ops.mean(scores, axis=1, keepdims=True)
-        reacts = sliding.unless_rounding(spread, sliding.rounding(raw, clean))
+        reacts = sliding.unless_rounding(spread, self.question.rounding(raw, clean, chosen))
         reacts = ops.any(reacts != 0, axis=1, keepdims=True) if count > 1 else True
         weights = ops.where(reacts, ops.softmax(spread), 0.0)
         weights = ops.reshape(weights, (-1, count, *[1] * len(self.image_axes)))

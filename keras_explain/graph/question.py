@@ -148,6 +148,23 @@ class Question:
             target = backend.require(same, message, target)
         return targets.one_hot(scores, target)
 
+    def rounding(self, raw, scores, chosen):
+        """What rounding alone may change in the explained score of each example, shape (N,).
+
+        Args:
+            raw: the logits (or the answer), in the dtype that they were computed in.
+            scores: float32 of shape (N, classes).
+            chosen: the explained class as one-hot rows.
+        """
+        size = ops.max(ops.abs(scores), axis=-1)
+        if not callable(self.target) and self.activation:
+            own = ops.sum(scores * chosen, axis=-1)
+            logits = ops.abs(ops.cast(raw, "float32"))
+            size = ops.max(logits, axis=tuple(range(1, len(logits.shape))))
+            if self.score == "probability":
+                size = own * ((1.0 - own) * size + 0.25)
+        return spacing(raw) * size
+
     def split_at(self, values, cut):
         """Run the model up to the Values `cut`.
 
@@ -203,6 +220,12 @@ class Question:
                 " integer or string operation cuts it). Use `occlusion`, which needs none."
             )
         return grads
+
+
+def spacing(x):
+    """Rounding of numbers near one that were computed in the dtype of a tensor, with a margin."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-47}.get(dtype, 2.0**-18)
 
 
 def take_rows(tensors, rows):

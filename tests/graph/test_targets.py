@@ -237,7 +237,7 @@ def test_saturated_softmax_is_explained_by_its_logit():
     assert run(model, x).max(axis=-1).min() == 1.0
     assert heatmap(kx.saliency(model), x).max() > 1
     assert heatmap(kx.occlusion(model, score="logit"), x).max() > 1
-    with pytest.warns(kx.BlankHeatmapWarning, match="a saturated output"):
+    with pytest.warns(kx.BlankHeatmapWarning, match="The probability, 1, is saturated"):
         assert not heatmap(kx.saliency(model, score="probability"), x).any()
 
 
