@@ -12,7 +12,7 @@ from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.question import Question
-from keras_explain.graph.tokens import differentiable_value, token_ids, without_padding
+from keras_explain.graph.tokens import explainable_inputs, places, token_ids, without_padding
 from keras_explain.signatures import Score
 
 NORMALIZE = (None, "max", "range")
@@ -52,6 +52,12 @@ class Explainer(keras.layers.Layer):
         """Settle which inputs get a heatmap: those that the user named, else `default`."""
         self.question.choose_inputs(default)
         self.keys = self.question.keys
+
+    def explain_gradients(self):
+        """Settle the same, and where to differentiate for them: `places`, and the Values `cut`."""
+        self.explain_inputs(explainable_inputs(self.question.program))
+        self.places = tuple(self.question.differentiable_places())
+        self.cut = tuple(dict.fromkeys(place.cut for place in self.places))
 
     @property
     def place(self) -> str | None:
@@ -110,8 +116,7 @@ class Explainer(keras.layers.Layer):
     def heatmap_shapes(self) -> list[tuple[int | None, ...]]:
         """Shapes of the heatmaps without batch: by default, of the explained inputs."""
         program, explained = self.question.program, self.question.explained
-        shown = [differentiable_value(program, v) if v.spec.dtype == "string" else v
-                 for v in explained]
+        shown = [places(program, v)[0].cut if v.spec.dtype == "string" else v for v in explained]
         return [tuple(s.spec.shape[a] for a in heatmap_axes(program, v))
                 for v, s in zip(explained, shown, strict=True)]
 

@@ -1,7 +1,7 @@
 """Gradients whose way back through the activations is changed by a rule."""
 
 from keras_explain.explainers._base import Explainer
-from keras_explain.explainers.saliency import over_channels
+from keras_explain.explainers.saliency import maps_of
 from keras_explain.graph.program import get_mask, set_mask, view
 
 
@@ -24,12 +24,11 @@ class ModifiedGradient(Explainer):
     def __init__(self, model, *, signed=False, **options):
         super().__init__(model, **options)
         self.signed = signed
-        self.explain_inputs(self.question.program.inputs)
         plain, self.question.program = self.question.program, self.question.program.replace(
             self._replace)
         if all(a.fn is b.fn for a, b in zip(plain.steps, self.question.program.steps, strict=True)):
             raise ValueError(self.nothing_to_change())
-        self.cut = self.question.differentiable_values()
+        self.explain_gradients()
 
     def change(self, activation):
         raise NotImplementedError
@@ -42,9 +41,7 @@ class ModifiedGradient(Explainer):
 
     def compute(self, values, request):
         _, grads, predictions = self.question.differentiate(values, request, self.cut)
-        heatmaps = [over_channels(self.question.program, v, g, self.signed)
-                    for v, g in zip(self.question.explained, grads, strict=True)]
-        return heatmaps, predictions
+        return maps_of(self, grads, self.signed), predictions
 
     def get_config(self):
         return {**super().get_config(), "signed": self.signed}

@@ -20,8 +20,7 @@ class RepeatedGradients(Explainer):
         super().__init__(model, **options)
         batch_size = check_positive("batch_size", batch_size)
         self.batch_size = batch_size
-        self.explain_inputs(self.question.program.inputs)
-        self.cut = self.question.differentiable_values()
+        self.explain_gradients()
 
     def sums(self, points, head, chosen, count, vary, terms, lists=1):
         """Add up what `terms` makes of the gradients at `count` variations of each example.

@@ -8,7 +8,7 @@ from keras import ops
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Options
-from keras_explain.explainers.saliency import over_channels
+from keras_explain.explainers.saliency import maps_of
 from keras_explain.signatures import spell_out
 
 
@@ -20,16 +20,13 @@ class GradientXInput(Explainer):
 
     def __init__(self, model, **options):
         super().__init__(model, **options)
-        self.explain_inputs(self.question.program.inputs)
-        self.cut = self.question.differentiable_values()
+        self.explain_gradients()
 
     def compute(self, values, request):
         points, grads, predictions = self.question.differentiate(values, request, self.cut)
-        heatmaps = []
-        for value, point, gradient in zip(self.question.explained, points, grads, strict=True):
-            product = ops.cast(point, "float32") * ops.cast(gradient, "float32")
-            heatmaps.append(over_channels(self.question.program, value, product, signed=True))
-        return heatmaps, predictions
+        products = [ops.cast(point, "float32") * ops.cast(gradient, "float32")
+                    for point, gradient in zip(points, grads, strict=True)]
+        return maps_of(self, products, signed=True), predictions
 
 
 @spell_out(GradientXInput)

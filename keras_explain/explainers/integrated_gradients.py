@@ -12,7 +12,7 @@ from keras_explain.engine import hiding
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options
 from keras_explain.explainers._repeated import RepeatedGradients
-from keras_explain.explainers.saliency import over_channels
+from keras_explain.explainers.saliency import maps_of
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.signatures import spell_out
 
@@ -46,12 +46,13 @@ class IntegratedGradients(RepeatedGradients):
         points, head = self.question.split_at(values, self.cut)
         scores, predictions = head(points)
         chosen = self.question.choose_class(scores, request)
-        bases = [self._base(i, point, values) for i, point in enumerate(points)]
+        bases = [self._base(cut, point, values)
+                 for cut, point in zip(self.cut, points, strict=True)]
         nodes, weights = (ops.convert_to_tensor(x) for x in _quadrature(self.method, self.steps))
 
         def bases_of(rows, which):
-            return [ops.take(base, which if several else rows, axis=0)
-                    for base, several in zip(bases, self.stacked, strict=True)]
+            return [ops.take(base, which if self.stacked[self._input_of(cut)] else rows, axis=0)
+                    for base, cut in zip(bases, self.cut, strict=True)]
 
         def vary(rows, which):
             varied = []
@@ -83,32 +84,39 @@ class IntegratedGradients(RepeatedGradients):
         start = backend.fori_loop(
             0, self.baseline_count, add_base_score, ops.zeros_like(scores[:, 0]))
         gap = start / self.baseline_count - ops.sum(scores * chosen, axis=-1)
-        heatmaps = []
-        for value, total in zip(self.question.explained, sums, strict=True):
-            total = total / self.baseline_count
+        totals = [total / self.baseline_count for total in sums]
+        for total in totals:
             gap = gap + ops.sum(total, axis=tuple(range(1, len(total.shape))))
-            heatmaps.append(over_channels(self.question.program, value, total, signed=True))
-        return heatmaps, predictions, gap
+        return maps_of(self, totals, signed=True), predictions, gap
 
-    def _base(self, i, point, values):
-        """The baselines where input `i` is differentiated, one per example or per baseline."""
+    def _input_of(self, cut):
+        """The place of the input that is differentiated at `cut`, among the explained ones."""
+        return self.question.explained.index(next(p.value for p in self.places if p.cut is cut))
+
+    def _base(self, cut, point, values):
+        """The baselines at `cut`, one per example or per baseline."""
+        i = self._input_of(cut)
         value, given = self.question.explained[i], self.baseline[i]
-        index, axes = self.question.index(value), heatmap_axes(self.question.program, value)
-        embedded = self.cut[i] is not value
-        if embedded and isinstance(given, str):  # no token: zero, or the mean of the sentence
-            mean = ops.mean(point, axis=1, keepdims=True) if given == "mean" else 0
+        if cut is value:
+            return ops.cast(self._base_input(i, values), point.dtype)
+        if isinstance(given, str):  # no token: zero, or the mean of the sentence
+            several = given == "mean" and len(point.shape) > 2
+            mean = ops.mean(point, axis=1, keepdims=True) if several else 0
             return ops.zeros_like(point) + mean
-        if self.stacked[i]:
-            one = ops.zeros_like(values[index][:1], dtype="float32")
-            base = one + ops.convert_to_tensor(given)
-        else:
-            base = hiding.baseline(values[index], axes, given)
-        if embedded:
-            base = ops.cast(base, values[index].dtype)
-            inputs = [base if v is value else x
-                      for v, x in zip(self.question.program.inputs, values, strict=True)]
-            (base,) = self.question.program.with_outputs([self.cut[i]])(inputs)
+        bases = {v: ops.cast(self._base_input(j, values), values[self.question.index(v)].dtype)
+                 for j, v in enumerate(self.question.explained)
+                 if not isinstance(self.baseline[j], str)}
+        inputs = [bases.get(v, x)
+                  for v, x in zip(self.question.program.inputs, values, strict=True)]
+        (base,) = self.question.program.with_outputs([cut])(inputs)
         return ops.cast(base, point.dtype)
+
+    def _base_input(self, i, values):
+        value, given = self.question.explained[i], self.baseline[i]
+        x = values[self.question.index(value)]
+        if self.stacked[i]:
+            return ops.zeros_like(x[:1], dtype="float32") + ops.convert_to_tensor(given)
+        return hiding.baseline(x, heatmap_axes(self.question.program, value), given)
 
     def get_config(self):
         given = [hiding.to_config(b) for b in self.baseline]

@@ -19,28 +19,49 @@ class Saliency(Explainer):
     def __init__(self, model, *, signed=False, **options):
         super().__init__(model, **options)
         self.signed = signed
-        self.explain_inputs(self.question.program.inputs)
-        self.cut = self.question.differentiable_values()
+        self.explain_gradients()
 
     def compute(self, values, request):
         _, grads, predictions = self.question.differentiate(values, request, self.cut)
-        heatmaps = [over_channels(self.question.program, v, g, self.signed)
-                    for v, g in zip(self.question.explained, grads, strict=True)]
-        return heatmaps, predictions
+        return maps_of(self, grads, self.signed), predictions
 
     def get_config(self):
         return {**super().get_config(), "signed": self.signed}
 
 
-def over_channels(program, value, gradient, signed):
-    """One number per pixel: the sum over the channels, or the largest magnitude (tokens: norm)."""
-    gradient = ops.cast(gradient, "float32")
-    channels = channel_axes(program, value, len(gradient.shape))
+def maps_of(explainer, found, signed):
+    """A map for each explained input, of numbers at the places where was differentiated.
+
+    One number per pixel: the sum over the channels, or the largest magnitude. One per token: the
+    sum or the norm over its rows of all tables.
+
+    Args:
+        explainer: it tells the places.
+        found: a tensor for each Value of its `cut`.
+        signed: sums, or magnitudes.
+    """
+    maps, found = [], dict(zip(explainer.cut, found, strict=True))
+    for value in explainer.question.explained:
+        parts = [(p, _over_channels(explainer.question.program, p, found[p.cut], signed))
+                 for p in explainer.places if p.value is value]
+        if len(parts) == 1 and parts[0][0].source is None:
+            maps.append(parts[0][1])
+        elif signed:
+            maps.append(sum(place.onto_input(x) for place, x in parts))
+        else:
+            maps.append(ops.sqrt(sum(place.onto_input(ops.square(x)) for place, x in parts)))
+    return maps
+
+
+def _over_channels(program, place, found, signed):
+    found = ops.cast(found, "float32")
+    if place.read is not None:
+        width = tuple(range(len(place.read.spec.shape), len(found.shape)))
+        return ops.sum(found, axis=width) if signed else ops.norm(found, axis=width)
+    channels = channel_axes(program, place.value, len(found.shape))
     if signed:
-        return ops.sum(gradient, axis=channels) if channels else gradient
-    if len(gradient.shape) == 3 and len(value.spec.shape) < 3:  # embedded tokens
-        return ops.norm(gradient, axis=-1)
-    return ops.max(ops.abs(gradient), axis=channels) if channels else ops.abs(gradient)
+        return ops.sum(found, axis=channels) if channels else found
+    return ops.max(ops.abs(found), axis=channels) if channels else ops.abs(found)
 
 
 @spell_out(Saliency)

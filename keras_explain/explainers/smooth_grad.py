@@ -10,7 +10,7 @@ from keras_explain.engine.noise import normal
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import SignedOptions
 from keras_explain.explainers._repeated import RepeatedGradients
-from keras_explain.explainers.saliency import over_channels
+from keras_explain.explainers.saliency import maps_of
 from keras_explain.signatures import spell_out
 
 FORMS = ("mean", "squared", "variance")
@@ -71,8 +71,7 @@ class SmoothGrad(RepeatedGradients):
             count = len(points)
             means = [ops.maximum(square - ops.square(mean), 0.0)
                      for mean, square in zip(means[:count], means[count:], strict=True)]
-        return [over_channels(self.question.program, v, m, self.signed)
-                for v, m in zip(self.question.explained, means, strict=True)], predictions
+        return maps_of(self, means, self.signed), predictions
 
     def get_config(self):
         return {**super().get_config(), "samples": self.samples, "noise": self.noise,

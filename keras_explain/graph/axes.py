@@ -1,6 +1,7 @@
 """What the axes of inputs and feature maps mean, and which of them a heatmap keeps."""
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.tokens import explainable_inputs, is_tokens
 
 
 def heatmap_axes(program, value):
@@ -8,6 +9,8 @@ def heatmap_axes(program, value):
     if value.spec.dtype == "string":  # of the tokens or word counts that it becomes
         return (1,)
     rank, channel = len(value.spec.shape), program.channel_axis(value)
+    if rank > 2 and is_tokens(program, value):
+        return tuple(range(1, rank))
     if rank == 3 and _is_flat_image(program, value):
         return (1, 2)
     if rank > 2:
@@ -24,7 +27,7 @@ def channel_axes(program, value, rank):
 def image_like(program):
     """Images, sequences and volumes if the model takes any, else all inputs."""
     large = [v for v in program.inputs if len(v.spec.shape) > 2]
-    return large or program.inputs
+    return large or explainable_inputs(program)
 
 
 def _is_flat_image(program, value):

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.masks import CARRIERS
 from keras_explain.graph.precision import (
     HALF,
     append_step,
@@ -29,7 +30,6 @@ from keras_explain.graph.steps import Step, Value
 MOST_STEPS = 24  # how far to look back: what ends a model is near its end
 SCALES = (1.0, 100.0, 1e4)  # of random inputs
 SMALLEST = 1e-30  # of a probability, so that its logarithm is finite
-MASKING = ("KeepMask", "SetMask")  # they hand their first argument on
 
 
 def before_activation(program, value):
@@ -115,7 +115,7 @@ def _cuts(program, value):
         if len(step.outputs) > 1 or len(between) == MOST_STEPS or kinds.has_weights(step.fn):
             break
         between.insert(0, step)
-        reads = step.reads[:1] if kinds.kind(step.fn) in MASKING else step.reads
+        reads = step.reads[:1] if kinds.kind(step.fn) in CARRIERS else step.reads
         pending = list(dict.fromkeys([*(v for v in pending if v not in step.outputs), *reads]))
         if len(pending) == 1:
             cuts.append((pending[0], list(between)))
@@ -128,7 +128,7 @@ def _cuts(program, value):
 def _runner(steps, before, after):
     """What `steps` compute of the Value `before`, as a function of a tensor."""
     steps = [dataclasses.replace(s, fn=_first, args=s.args[:1], kwargs={})
-             if kinds.kind(s.fn) in MASKING else s for s in steps]
+             if kinds.kind(s.fn) in CARRIERS else s for s in steps]
     return lambda x: Program([before], steps, after)([x])
 
 

@@ -15,6 +15,8 @@ from keras_explain.graph import steps as kinds
 from keras_explain.graph.models import inner_layers
 from keras_explain.graph.steps import Value
 
+CARRIERS = ("KeepMask", "SetMask")  # steps that hand their first argument on
+
 
 def get_mask(tensor):
     """The Keras mask attached to a tensor, or None."""

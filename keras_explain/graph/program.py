@@ -15,6 +15,7 @@ from keras_explain.graph import tracing
 from keras_explain.graph.masks import get_mask, set_mask
 from keras_explain.graph.models import inner_layers, view
 from keras_explain.graph.steps import Step, Value
+from keras_explain.graph.tokens import type_tokens
 
 __all__ = ["Program", "Step", "Value", "get_mask", "set_mask", "view"]
 
@@ -38,7 +39,9 @@ class Program:
         and the program.
         """
         struct, steps, outputs, calls = tracing.trace(model)
-        return struct, cls(tree.flatten(struct), steps, outputs, calls).prune()
+        program = cls(tree.flatten(struct), steps, outputs, calls).prune()
+        type_tokens(program)
+        return struct, program
 
     def __call__(self, values):
         """Run the program on tensors, one per input."""
@@ -84,8 +87,7 @@ class Program:
         head = Program([], late, self.outputs).prune()
         reads = [v for s in head.steps for v in s.reads] + tree.flatten(self.outputs)
         head.inputs = [*cut, *dict.fromkeys(v for v in reads if v not in after)]
-        early = [s for s in self.steps if s not in late]
-        return Program(self.inputs, early, list(head.inputs)).prune(), head
+        return Program(self.inputs, self.steps, list(head.inputs)).prune(), head
 
     def is_per_example(self, value):
         """Whether the first axis of `value` counts the examples; constants have none."""

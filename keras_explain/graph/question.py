@@ -5,10 +5,9 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.checks import check_choice, is_integer
-from keras_explain.graph import targets
+from keras_explain.graph import targets, tokens
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.program import Program, get_mask, set_mask
-from keras_explain.graph.tokens import differentiable_value
 
 SCORES = (None, "logit", "log_odds", "probability")
 HALF_SCALE = 256.0  # gradients below 6e-8 are zero in float16
@@ -90,9 +89,9 @@ class Question:
             )
         return self
 
-    def differentiable_values(self):
-        """Where to differentiate for each explained input: see `tokens.differentiable_value`."""
-        return tuple(differentiable_value(self.program, v) for v in self.explained)
+    def differentiable_places(self):
+        """Where to differentiate for the explained inputs, in their order: see `tokens.Place`."""
+        return [place for v in self.explained for place in tokens.places(self.program, v)]
 
     def index(self, value):
         """The place of an input Value among the model's flat inputs."""

@@ -49,8 +49,6 @@ def trace(model):
         outputs = tracer.inside(model, (struct,), {}, "")
         if outputs is None:
             outputs = tracer.call(model, (struct,), {}, "")
-    if graph_of(model) is None:
-        _type_tokens(tree.flatten(struct), tracer.steps)
     return struct, tracer.steps, outputs, tracer.calls
 
 
@@ -356,11 +354,3 @@ def _same(value, tensor):
 def _has_own(layer, name):
     """Whether the user gave a layer its own method of that name."""
     return not getattr(type(layer), name).__module__.startswith("keras.")
-
-
-def _type_tokens(inputs, steps):
-    """A subclassed model does not tell the dtype of its inputs, but an Embedding does."""
-    for step in steps:
-        if isinstance(step.fn, keras.layers.Embedding) and step.reads[0] in inputs:
-            spec = step.reads[0].spec
-            step.reads[0].spec = keras.KerasTensor(spec.shape, "int32", name=spec.name)

@@ -22,7 +22,13 @@ class InputGradient:
         self.question = Question(model, **{**asked, "target": targets.INPUT})
         self.question.choose_one_input(self.question.program.inputs,
                                        "a gradient is averaged over one input at a time")
-        self.cut = self.question.differentiable_values()
+        self.cut = tuple(place.cut for place in self.question.differentiable_places())
+        if len(self.cut) > 1:
+            raise ValueError(
+                f"Expected an input that is looked up in one Embedding, received one with"
+                f" {len(self.cut)} places. Use `saliency(signed=True)` or"
+                " `integrated_gradients`, which put them together."
+            )
         inputs = targets.add_target(self.question.symbolic_inputs(),
                                     keras.Input((), dtype="int32", name="target"))
         self._network = keras.Model(inputs, _Gradient(self)(inputs), name="input_gradient")
