@@ -4,7 +4,10 @@ import sys
 import time
 from typing import Literal
 
+from keras_explain.checks import check_choice
+
 Verbose = Literal["auto", 0, 1]
+VERBOSE = ("auto", 0, 1, False, True)
 
 
 class Progress:
@@ -17,6 +20,7 @@ class Progress:
     """
 
     def __init__(self, total: int | None, what: str, verbose: Verbose) -> None:
+        check_choice("verbose", verbose, VERBOSE)
         shown = sys.stderr.isatty() if verbose == "auto" else bool(verbose)
         self._stream = sys.stderr if shown else None
         self._total, self._what, self._start = total, what, time.monotonic()

@@ -528,7 +528,8 @@ def tokens():
     x = image(9, dtype="int32")
     y = layers.Embedding(20, 6, mask_zero=True, name="embedding")(x)
     y = layers.LayerNormalization(name="norm")(layers.Dense(8, "tanh", name="dense")(y))
-    return keras.Model(x, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(y)))
+    y = layers.GlobalAveragePooling1D()(y)
+    return keras.Model(x, layers.Dense(3, "softmax", name="top")(y))
 
 
 @kind(layer="conv2")

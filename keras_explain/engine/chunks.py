@@ -8,7 +8,7 @@ from keras_explain import backend
 def even(total, limit, unit=1):
     """Size of chunks of at most `limit`, so that the last one wastes little: of whole units of
     `unit`, where they fit."""
-    if total % unit or limit < unit:
+    if unit > 1 and (total % unit or limit < unit):
         unit = 1
     total, limit = total // unit, limit // unit
     return unit * -(-total // -(-total // limit))

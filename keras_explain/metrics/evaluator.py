@@ -16,7 +16,7 @@ from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
 from keras_explain.graph.question import SCORES
 from keras_explain.metrics._subject import Subject, asked
-from keras_explain.progress import Verbose
+from keras_explain.progress import VERBOSE, Verbose
 from keras_explain.signatures import Array, Inputs, Score
 
 
@@ -54,6 +54,7 @@ class Evaluator:
         if score is not None:
             check_choice("score", score, SCORES)
         self.batch_size = check_positive("batch_size", batch_size)
+        check_choice("verbose", verbose, VERBOSE)
         self.score, self.verbose = score, verbose
         self.explained = model if isinstance(model, ExplainedModel) else None
         if self.explained is not None:
@@ -152,8 +153,16 @@ class Evaluator:
         key = (plan, subject.question.score, shapes, heatmaps.shape[1:])
         if key not in self._graphs:
             self._graphs[key] = asked(subject, plan, shapes, heatmaps.shape[1:], self.batch_size)
-        return predict(self._graphs[key], [*values, heatmaps, request], self.batch_size,
-                       self.verbose)
+        found = predict(self._graphs[key], [*values, heatmaps, request], self.batch_size,
+                        self.verbose)
+        if not np.isfinite(found).all():
+            raise ValueError(
+                "Expected finite scores, received NaN or infinity from the model for"
+                f" {np.sum(~np.isfinite(found).all(axis=1))} of {len(found)} examples, as they are"
+                " or changed. A mean over tokens that are no padding has no value where all are"
+                " hidden: give a number of another token as `baseline`."
+            )
+        return found
 
     def classes(self, x: Inputs) -> np.ndarray:
         """The class that is watched in each example, (N,) int32."""
