@@ -11,6 +11,8 @@ from keras_explain.explainers._options import FeatureMapOptions, SignedOptions
 from keras_explain.explainers.grad_cam import GradCAM
 from keras_explain.explainers.occlusion import Occlusion, OcclusionOptions, occlusion
 from keras_explain.explainers.saliency import Saliency, saliency
+from keras_explain.lime._arguments import Arguments
+from keras_explain.lime._options import ExplainOptions
 from keras_explain.signatures import spell_out
 
 
@@ -24,6 +26,10 @@ class OcclusionCallbackOptions(CallbackOptions, OcclusionOptions, total=False):
 
 class SaliencyCallbackOptions(CallbackOptions, SignedOptions, total=False):
     """The options of the callback and those of `saliency`."""
+
+
+class LimeCallbackOptions(CallbackOptions, ExplainOptions, total=False):
+    """The options of the callback and those of `explain`."""
 
 
 class GradCAMCallback(ExplanationCallback):
@@ -128,10 +134,10 @@ class LimeCallback(ExplanationCallback):
         'lime'
     """
 
-    @spell_out(ExplanationCallback, positional=2)
+    @spell_out([ExplanationCallback, Arguments], positional=2)
     def __init__(
         self, data: Any, y: Any = None, *, explainer: Callable[..., Any] | None = None,
-        samples: int = 250, name: str = "lime", **options: Unpack[CallbackOptions],
+        samples: int = 250, name: str = "lime", **options: Unpack[LimeCallbackOptions],
     ) -> None:
         """What is explained, and how.
 
@@ -143,21 +149,25 @@ class LimeCallback(ExplanationCallback):
             samples: how many perturbed inputs are tried for each example and epoch. The default
                 is a quarter of LIME's own: what counts here is change over epochs.
             name: the series' name.
-            **options: those of `CallbackOptions`; `help` shows each.
+            **options: those of `LimeCallbackOptions`; `help` shows each.
         """
+        asked = {k: v for k, v in options.items() if k in ExplainOptions.__annotations__}
+        options = {k: v for k, v in options.items() if k not in asked}
+
         def build(model):
             from keras_explain.lime import LimeImageExplainer
 
-            return _WithSamples((explainer or LimeImageExplainer)(model), samples)
+            return _WithOptions(
+                (explainer or LimeImageExplainer)(model), {**asked, "samples": samples})
 
         super().__init__(build, data, y, name=name, **options)
 
 
-class _WithSamples:
-    """A LIME explainer with another number of samples."""
+class _WithOptions:
+    """A LIME explainer that is asked with other options than its own."""
 
-    def __init__(self, explainer, samples):
-        self.explainer, self.samples = explainer, samples
+    def __init__(self, explainer, options):
+        self.explainer, self.options = explainer, options
 
     def explain(self, x, **options):
-        return self.explainer.explain(x, samples=self.samples, **options)
+        return self.explainer.explain(x, **{**self.options, **options})

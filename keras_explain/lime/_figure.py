@@ -1,9 +1,18 @@
 """Explanations as pictures: superpixels cut out, matplotlib figures."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def cut_out(explanation, k, target, sign):
+    from keras_explain.lime.explanation import Explanation
+
+
+def cut_out(
+    explanation: "Explanation", k: int, target: int | str | None, sign: str
+) -> np.ndarray:
     """uint8 `(H, W, 3)`: the k superpixels in color, the rest gray and faint."""
     from keras_explain.images import to_uint8
 
@@ -13,7 +22,9 @@ def cut_out(explanation, k, target, sign):
     return np.where(explanation.mask(k, target, sign)[..., None], rgb, gray)
 
 
-def overlay_weights(explanation, target, alpha=0.6):
+def overlay_weights(
+    explanation: "Explanation", target: int | str | None, alpha: float = 0.6
+) -> np.ndarray:
     """uint8 `(H, W, 3)`: the image under its weights, red for and blue against the class."""
     from keras_explain.images import overlay
 
@@ -21,7 +32,7 @@ def overlay_weights(explanation, target, alpha=0.6):
     return overlay(explanation.subject.picture, heatmap, alpha=alpha, signed=True)
 
 
-def draw_figure(explanation, k, target):
+def draw_figure(explanation: "Explanation", k: int, target: int | str | None) -> "Figure":
     """The figure of `Explanation.show`."""
     from matplotlib.figure import Figure
 

@@ -161,7 +161,7 @@ class LocalModel:
         if size == 0:
             return _Design(ends[:1], 1, True)
         if problem.repeatable and self._may_enumerate and size < 31 and 2**size <= total:
-            return _Design(sampling.every_subset(size), 0, True)
+            return _Design(sampling.list_subsets(size), 0, True)
         masks = ends[:0]
         if size > 1 or not self.is_shapley:
             count = total - len(ends)
@@ -180,7 +180,7 @@ class LocalModel:
         features = masks.astype(float) if problem.features is None else problem.features(masks)
         kernel = self._kernel
         if self.is_shapley:
-            kernel = sampling.shapley_weights if design.exact else sampling.inner_weights
+            kernel = sampling.weigh_as_shapley if design.exact else sampling.weigh_inner
         changes = np.abs(features - (1.0 if problem.origin is None else problem.origin))
         weights = kernel(changes) if problem.names else np.ones(len(scores))
         if np.shape(weights) != (len(scores),) or not np.isfinite(weights).all():

@@ -26,6 +26,7 @@ class Reading(NamedTuple):
     classes: np.ndarray
 
     def __call__(self, received: np.ndarray) -> np.ndarray:
+        """The explained columns of a batch of scores."""
         if received.shape[1] != self.columns:
             raise ValueError(
                 f"Expected {self.columns} scores per input, as for the first batch, received"

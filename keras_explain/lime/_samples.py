@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_explain.lime.surrogate import Fit, Regression, ShapleyRegression, r_squared
+from keras_explain.lime.surrogate import Fit, Regression, ShapleyRegression, measure_fit
 
 _LOW_FIDELITY = 0.25
 
@@ -58,7 +58,7 @@ class Samples:
 
     def fidelity(self, column: int, fit: Fit, rows: Any = slice(None)) -> float:
         """The weighted R2 of a surrogate."""
-        return r_squared(self.scores[rows, column], fit(self.features[rows]), self.weights[rows])
+        return measure_fit(self.scores[rows, column], fit(self.features[rows]), self.weights[rows])
 
     def halves(self, column: int) -> tuple[tuple[Fit, np.ndarray], tuple[Fit, np.ndarray]]:
         """The surrogate fitted to each half of the samples, and the rows of each half."""

@@ -65,7 +65,7 @@ class Predictor:
         executor: Callable[..., Any] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        self.model = _unbound(model)
+        self.model = _unbind(model)
         self.is_keras = isinstance(self.model, keras.Model)
         self.preprocess, self.target = preprocess, target
         self._output, self._binary, self._class_names = output, binary, class_names
@@ -309,7 +309,7 @@ class Predictor:
         )
 
 
-def pad(array, length):
+def pad(array: np.ndarray, length: int | None) -> np.ndarray:
     """`array` with its last row repeated up to `length` rows, if it has fewer."""
     missing = (length or 0) - len(array)
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing > 0 else array
@@ -324,7 +324,7 @@ def _refuse_labels(model):
         )
 
 
-def _unbound(model):
+def _unbind(model):
     """The model itself, where a method of it is passed."""
     owner = getattr(model, "__self__", None)
     methods = ("predict", "predict_on_batch", "__call__", "call")

@@ -8,6 +8,7 @@ A surrogate is any callable that takes a `Regression` and returns a `Fit`, or ju
 import dataclasses
 import functools
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +26,10 @@ class Fit(NamedTuple):
 
     weights: np.ndarray
     intercept: float
-    predict: object = None
+    predict: Callable[..., np.ndarray] | None = None
     rules: str = ""
 
-    def __call__(self, features):
+    def __call__(self, features: np.ndarray) -> np.ndarray:
         """The surrogate's scores `(N,)` of features `(N, S)`."""
         if self.predict is not None:
             return self.predict(features)
@@ -50,32 +51,33 @@ class Regression:
     features: np.ndarray
     scores: np.ndarray
     sample_weights: np.ndarray
-    names: tuple = ()
+    names: tuple[str, ...] = ()
     num_features: int | None = None
 
     @functools.cached_property
-    def centers(self):
+    def centers(self) -> tuple[np.ndarray, float]:
         """The weighted means of the features and of the scores."""
         w = self.sample_weights / self.sample_weights.sum()
         return w @ self.features, w @ self.scores
 
     @functools.cached_property
-    def gram(self):
+    def gram(self) -> np.ndarray:
         """`(S, S)`: weighted products of the centered features, times the number of samples."""
         centered = self.features - self.centers[0]
         return centered.T @ (centered * self.sample_weights[:, None])
 
     @functools.cached_property
-    def cross(self):
+    def cross(self) -> np.ndarray:
         """`(S,)`: weighted products of the centered features and the centered scores."""
         centered = self.scores - self.centers[1]
         return self.features.T @ (centered * self.sample_weights)
 
     @property
-    def sparse(self):
+    def sparse(self) -> bool:
+        """Whether fewer features may get a weight than there are."""
         return self.num_features is not None and self.num_features < self.features.shape[1]
 
-    def linear(self, chosen, alpha):
+    def fit_linear(self, chosen: np.ndarray, alpha: float) -> Fit:
         """Ridge regression on the chosen features, as a `Fit` with zeros elsewhere.
 
         `alpha` is relative to the features' mean variance, so that it means the same for any number
@@ -102,12 +104,12 @@ class KLasso:
     Reference: Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016, algorithm 1.
     """
 
-    def __call__(self, problem):
+    def __call__(self, problem: Regression) -> Fit:
         """The `Fit` to a `Regression`."""
         chosen = np.arange(problem.features.shape[1])
         if problem.sparse:
-            chosen = _on_lasso_path(problem)
-        return problem.linear(chosen, alpha=0.0)
+            chosen = _choose_on_lasso_path(problem)
+        return problem.fit_linear(chosen, alpha=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,12 +124,12 @@ class ForwardSelection:
 
     alpha: float = 1e-3
 
-    def __call__(self, problem):
+    def __call__(self, problem: Regression) -> Fit:
         """The `Fit` to a `Regression`."""
         chosen = np.arange(problem.features.shape[1])
         if problem.sparse:
-            chosen = _by_forward_selection(problem)
-        return problem.linear(chosen, self.alpha)
+            chosen = _choose_forward(problem)
+        return problem.fit_linear(chosen, self.alpha)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,13 +144,13 @@ class HighestWeights:
 
     alpha: float = 1e-3
 
-    def __call__(self, problem):
+    def __call__(self, problem: Regression) -> Fit:
         """The `Fit` to a `Regression`."""
         chosen = np.arange(problem.features.shape[1])
         if problem.sparse:
-            weights = problem.linear(chosen, self.alpha).weights
+            weights = problem.fit_linear(chosen, self.alpha).weights
             chosen = np.sort(np.argsort(-np.abs(weights), kind="stable")[: problem.num_features])
-        return problem.linear(chosen, self.alpha)
+        return problem.fit_linear(chosen, self.alpha)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,9 +163,9 @@ class Ridge:
 
     alpha: float = 1e-3
 
-    def __call__(self, problem):
+    def __call__(self, problem: Regression) -> Fit:
         """The `Fit` to a `Regression`."""
-        return problem.linear(np.arange(problem.features.shape[1]), self.alpha)
+        return problem.fit_linear(np.arange(problem.features.shape[1]), self.alpha)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +183,7 @@ class DecisionTree:
 
     max_splits: int = 10
 
-    def __call__(self, problem):
+    def __call__(self, problem: Regression) -> Fit:
         """The `Fit` to a `Regression`."""
         from sklearn.tree import DecisionTreeRegressor, export_text
 
@@ -209,7 +211,7 @@ class ShapleyRegression:
     Needs the full and the empty mask among the samples.
     """
 
-    def __call__(self, problem):
+    def __call__(self, problem: Regression) -> Fit:
         """The `Fit` to a `Regression`."""
         kept = problem.features.sum(axis=1)
         empty = problem.scores[np.argmin(kept)]
@@ -222,7 +224,9 @@ class ShapleyRegression:
         return Fit(np.append(weights, total - weights.sum()), float(empty))
 
 
-def r_squared(scores, predicted, sample_weights):
+def measure_fit(
+    scores: np.ndarray, predicted: np.ndarray, sample_weights: np.ndarray
+) -> float:
     """The share of the scores' weighted variance that the surrogate predicts; 1 of no variance."""
     weights = sample_weights / (sample_weights.sum() or 1.0)
     variance = weights @ np.square(scores - weights @ scores)
@@ -231,7 +235,7 @@ def r_squared(scores, predicted, sample_weights):
     return 1.0 if variance <= noise else float(1 - error / variance)
 
 
-def _on_lasso_path(problem):
+def _choose_on_lasso_path(problem):
     from sklearn.linear_model import lars_path_gram
 
     with warnings.catch_warnings():  # of features alike at the far end of the path
@@ -244,7 +248,7 @@ def _on_lasso_path(problem):
     return np.flatnonzero(path[:, last])
 
 
-def _by_forward_selection(problem):
+def _choose_forward(problem):
     """Greedy, with the remaining features kept orthogonal to those chosen (Cholesky updates)."""
     gram, cross = problem.gram.copy(), problem.cross.copy()
     floor = 1e-9 * max(gram.diagonal().max(), 1e-300)

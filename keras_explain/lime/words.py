@@ -15,7 +15,7 @@ _PATTERN = re.compile(
 )
 
 
-def split_words(text):
+def split_words(text: str) -> list[tuple[int, int]]:
     """Find the words of a text.
 
     Follows the default word boundaries of Unicode: runs of letters, combining marks, digits and
@@ -37,10 +37,10 @@ def split_words(text):
         >>> [text[start:end] for start, end in split_words(text)]
         ['I', "don't", '❤️', 'naïve', 'résumés']
     """
-    return [match.span() for match in _PATTERN.finditer("".join(map(_class_of, text)))]
+    return [match.span() for match in _PATTERN.finditer("".join(map(_classify, text)))]
 
 
-def _class_of(character):
+def _classify(character):
     if character in _JOINERS:
         return "J"
     if character == ".":

@@ -27,6 +27,7 @@ class Canvas:
 
     @property
     def lab(self) -> np.ndarray:
+        """The canvas in the color space in which OpenCV's methods measure distances."""
         import cv2
 
         return cv2.cvtColor(self.rgb, cv2.COLOR_RGB2LAB)

@@ -1,15 +1,19 @@
 """What a text model reads: gradients per token, expressions, words that matter on average."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_explain.checks import check_positive
 from keras_explain.data.batches import to_numpy
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.graph.vectorizer import find, words_of
 from keras_explain.linear.mean_gradient import MeanGradient, mean_gradient
-from keras_explain.text import _rendering as colored_text
+from keras_explain.progress import Progress, Verbose
+from keras_explain.text import _rendering
 
 __all__ = ["Expression", "MeanGradient", "TextScores", "mean_gradient", "top_expressions"]
 
@@ -38,12 +42,12 @@ class TextScores:
         width: tokens in an expression.
     """
 
-    words: tuple
+    words: tuple[str, ...]
     scores: np.ndarray
     predictions: np.ndarray
     width: int = 1
 
-    def top(self, k=5):
+    def top(self, k: int = 5) -> list[Expression]:
         """The `k` tokens with the largest magnitude, best first, as `Expression`s.
 
         Equal scores stay in the order of the text. Expressions may overlap.
@@ -55,11 +59,11 @@ class TextScores:
             for i in order
         ]
 
-    def to_html(self, k=5):
+    def to_html(self, k: int = 5) -> str:
         """The colored text and the table of the top `k` expressions; everything is escaped."""
-        return colored_text.to_html(self, k)
+        return _rendering.to_html(self, k)
 
-    def to_terminal(self, k=5, color=None):
+    def to_terminal(self, k: int = 5, color: bool | None = None) -> str:
         """The same for a terminal.
 
         Args:
@@ -67,16 +71,24 @@ class TextScores:
             color: whether to use ANSI colors; None uses them where standard output is a
                 terminal and the environment variable NO_COLOR is not set.
         """
-        return colored_text.to_terminal(self, k, color)
+        return _rendering.to_terminal(self, k, color)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.to_terminal()
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.to_html()
 
 
-def top_expressions(explained, texts, width=None, *, tokenizer=None, batch_size=32):
+def top_expressions(
+    explained: ExplainedModel,
+    texts: Sequence[str],
+    *,
+    width: int | None = None,
+    tokenizer: Callable[..., Any] | None = None,
+    batch_size: int = 32,
+    verbose: Verbose = "auto",
+) -> list[TextScores]:
     """Rank the tokens of texts, and show what the model reads from each.
 
     A convolution over an embedding reads a few words at a time. The norm of the gradient at a
@@ -95,6 +107,7 @@ def top_expressions(explained, texts, width=None, *, tokenizer=None, batch_size=
         tokenizer: for models that take integers, what makes them: a `TextVectorization` layer,
             or a function from a text to its words and their ids, two lists.
         batch_size: texts explained at a time.
+        verbose: progress on stderr: "auto" where it is a terminal, 0 never, 1 always.
 
     Returns:
         A list with one `TextScores` per text.
@@ -116,22 +129,25 @@ def top_expressions(explained, texts, width=None, *, tokenizer=None, batch_size=
         >>> scores.words, scores.width
         (('a', 'fine', 'film'), 2)
     """
-    texts = _checked(explained, texts)
+    texts = _check(explained, texts)
+    check_positive("batch_size", batch_size)
+    if width is not None:
+        check_positive("width", width, "None takes that of the convolutions.")
     program = explained.explainer.question.program
     value = explained.explainer.question.explained[0]
     if value.spec.dtype == "string":
         inputs = np.array(texts, dtype=object)
         if len(value.spec.shape) == 2:
             inputs = inputs[:, None]
-        words = _words_inside(program, value, texts, inputs, batch_size)
+        words = _find_words(program, value, texts, inputs, batch_size)
     else:
-        words, inputs = _tokenized(texts, tokenizer, value.spec)
-    width = _convolution_width(program) if width is None else width
-    found = []
+        words, inputs = _tokenize(texts, tokenizer, value.spec)
+    width = _measure_width(program) if width is None else width
+    found, progress = [], Progress(len(texts), "explaining", verbose)
     for start in range(0, len(texts), batch_size):  # batches may be padded to different lengths
         rows = slice(start, start + batch_size)
         outputs = explained.predict_on_batch(inputs[rows])
-        maps, answers = (_one_row_each(outputs[key]) for key in ("heatmap", "predictions"))
+        maps, answers = (_to_rows(outputs[key]) for key in ("heatmap", "predictions"))
         if maps.ndim != 2 or maps.shape[1] < max(map(len, words[rows])):
             raise ValueError(
                 f"Expected one score per token, received heatmaps of shape {maps.shape[1:]}."
@@ -140,10 +156,12 @@ def top_expressions(explained, texts, width=None, *, tokenizer=None, batch_size=
             )
         found += [TextScores(tuple(w), row[: len(w)], answer, width)
                   for w, row, answer in zip(words[rows], maps, answers, strict=True)]
+        progress.advance(len(maps))
+    progress.close()
     return found
 
 
-def _checked(explained, texts):
+def _check(explained, texts):
     if not isinstance(explained, ExplainedModel):
         raise TypeError(
             f"Expected an explained model, received {type(explained).__name__}. Build one with"
@@ -154,7 +172,7 @@ def _checked(explained, texts):
     return [str(text) for text in texts]
 
 
-def _tokenized(texts, tokenizer, spec):
+def _tokenize(texts, tokenizer, spec):
     """Words, and ids padded with 0 to the model's length."""
     if tokenizer is None:
         raise ValueError(
@@ -164,7 +182,7 @@ def _tokenized(texts, tokenizer, spec):
         )
     if isinstance(tokenizer, keras.layers.TextVectorization):
         rows = keras.ops.convert_to_numpy(tokenizer(texts))
-        pairs = [(words_of(tokenizer, text, _trimmed(row)), _trimmed(row))
+        pairs = [(words_of(tokenizer, text, _trim(row)), _trim(row))
                  for text, row in zip(texts, rows, strict=True)]
     else:
         pairs = [tokenizer(text) for text in texts]
@@ -180,24 +198,24 @@ def _tokenized(texts, tokenizer, spec):
     return [list(words)[:length] for words, _ in pairs], inputs
 
 
-def _trimmed(ids):
+def _trim(ids):
     """Without the padding at the end."""
     return ids[: np.flatnonzero(ids).max(initial=-1) + 1]
 
 
-def _words_inside(program, value, texts, inputs, batch_size):
+def _find_words(program, value, texts, inputs, batch_size):
     """Words of texts by the TextVectorization inside the model."""
     layer, step = find(program, value)
     to_ids, words = program.with_outputs([step.outputs[0]]), []
     for start in range(0, len(texts), batch_size):
         rows = slice(start, start + batch_size)
         ids = to_numpy(to_ids([keras.ops.convert_to_tensor(inputs[rows].tolist())])[0])
-        words += [words_of(layer, text, _trimmed(row))
+        words += [words_of(layer, text, _trim(row))
                   for text, row in zip(texts[rows], ids, strict=True)]
     return words
 
 
-def _one_row_each(output):
+def _to_rows(output):
     if not hasattr(output, "shape"):
         raise ValueError(
             f"Expected a model with one input and output, received a {type(output).__name__} of"
@@ -206,7 +224,7 @@ def _one_row_each(output):
     return to_numpy(output)
 
 
-def _convolution_width(program):
+def _measure_width(program):
     widths = [
         (layer.kernel_size[0] - 1) * layer.dilation_rate[0] + 1
         for layer in (step.fn for step in program.steps)

@@ -357,6 +357,25 @@ def test_lime_superpixels_follow_the_training(tmp_path, make_model, digits, read
     assert first["weights"] != last["weights"]
 
 
+def test_lime_is_asked_with_every_option_of_explain(tmp_path, make_model, digits):
+    from keras_explain.callbacks import LimeCallback
+    from keras_explain.lime import LimeImageExplainer
+
+    asked = []
+
+    class Spy(LimeImageExplainer):
+        def explain(self, x, **options):
+            asked.append(options)
+            return super().explain(x, **options)
+
+    callback = LimeCallback(
+        digits[0][:1], explainer=functools.partial(Spy, segments="grid"), samples=40, seed=3,
+        target=1, num_features=4, log_dir=tmp_path)
+    fit(make_model(), digits, [callback], epochs=1)
+    wanted = {"samples": 40, "seed": 3, "target": 1, "num_features": 4, "verbose": 0}
+    assert asked and all(options == wanted for options in asked)
+
+
 def test_many_epochs_stay_small(tmp_path, make_model, digits, read):
     callback = GradCAMCallback(digits[0][:4], log_dir=tmp_path)
     fit(make_model(), digits, [callback], epochs=12, steps_per_epoch=1)

@@ -63,15 +63,15 @@ def test_shapley_sizes_by_hand():
     assert np.allclose(counts, [0, 0.3, 0.2, 0.2, 0.3, 0], atol=0.01)
 
 
-def test_shapley_weights_by_hand():
+def test_weigh_as_shapley_by_hand():
     """Lundberg and Lee: (S - 1) / (binom(S, k) k (S - k))."""
-    weights = sampling.shapley_weights(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0.0]]))
+    weights = sampling.weigh_as_shapley(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0.0]]))
     expected = [0, 3 / (math.comb(4, 1) * 1 * 3), 3 / (math.comb(4, 2) * 2 * 2)]
     assert np.allclose(weights, expected)
 
 
-def test_every_subset():
-    subsets = sampling.every_subset(3)
+def test_list_subsets():
+    subsets = sampling.list_subsets(3)
     assert subsets.shape == (8, 3) and len(np.unique(subsets, axis=0)) == 8
     assert subsets[0].all() and not subsets[-1].any()
 

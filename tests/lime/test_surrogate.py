@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, Ridge, lars_path
 
 from keras_explain.lime import surrogate
-from keras_explain.lime.surrogate import SURROGATES, Regression, r_squared
+from keras_explain.lime.surrogate import SURROGATES, Regression, measure_fit
 
 TRUE = np.array([0.5, 0, -2.0, 0, 0, 0.75, 0, 0, 0.02, 0])
 
@@ -94,11 +94,11 @@ def test_tree_finds_what_counts_only_together():
     assert np.allclose(fit.weights[[1, 4]], 0.5, atol=0.06)  # each counts when the other is there
     assert "b <= 0.5" in fit.rules.replace("0.500", "0.5") and fit.intercept == 0
     linear = SURROGATES["ridge"](p)
-    assert r_squared(scores, linear(features), np.ones(400)) < 0.8
+    assert measure_fit(scores, linear(features), np.ones(400)) < 0.8
 
 
-def test_r_squared_by_hand():
+def test_measure_fit_by_hand():
     scores, weights = np.array([0.0, 1, 2]), np.array([1.0, 2, 1])
-    assert np.isclose(r_squared(scores, np.array([0.0, 1, 1]), weights), 1 - 0.25 / 0.5)
-    assert r_squared(np.ones(3), np.ones(3), weights) == 1.0
-    assert r_squared(scores, scores, np.zeros(3)) == 1.0
+    assert np.isclose(measure_fit(scores, np.array([0.0, 1, 1]), weights), 1 - 0.25 / 0.5)
+    assert measure_fit(np.ones(3), np.ones(3), weights) == 1.0
+    assert measure_fit(scores, scores, np.zeros(3)) == 1.0
