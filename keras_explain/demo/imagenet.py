@@ -47,8 +47,8 @@ def efficientnet_lite0(weights="imagenet", classifier_activation="softmax"):
     Explanations are worth looking at only on a network that has learned something. This one is
     small, has no squeeze-and-excite gates and needs no preprocessing by the caller.
 
-    Reference: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
-    Networks", ICML 2019, https://arxiv.org/abs/1905.11946 (Lite: the same without gates, ReLU6).
+    Reference: Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
+    Networks", ICML, https://arxiv.org/abs/1905.11946 (Lite: the same without gates, ReLU6).
 
     Args:
         weights: `"imagenet"`, or `None` for random ones.

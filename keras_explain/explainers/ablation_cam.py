@@ -71,10 +71,10 @@ def ablation_cam(model: keras.Model, **options: Unpack[AblationCAMOptions]) -> E
     channel, little where that is pooling and Dense, much for a middle layer. A channel that
     another can replace counts as useless.
 
-    Desai, Ramaswamy 2020, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
-    Gradient-free Localization", WACV, https://doi.org/10.1109/WACV45572.2020.9093360. The paper
-    divides the drop by the score, which would turn the map around where the logit is negative;
-    here the drop itself is the weight.
+    Reference: Desai and Ramaswamy 2020, "Ablation-CAM: Visual Explanations for Deep Convolutional
+    Network via Gradient-free Localization", WACV, https://doi.org/10.1109/WACV45572.2020.9093360.
+    The paper divides the drop by the score, which would turn the map around where the logit is
+    negative; here the drop itself is the weight.
 
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It

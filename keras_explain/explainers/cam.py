@@ -138,7 +138,7 @@ def cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> ExplainedMo
     what each cell contributes. `relu(cam) / cells` are Grad-CAM's numbers. No gradient
     operation is in the graph, so the explained model converts to engines that know none.
 
-    Zhou et al. 2016, "Learning Deep Features for Discriminative Localization",
+    Reference: Zhou et al. 2016, "Learning Deep Features for Discriminative Localization",
     https://arxiv.org/abs/1512.04150.
 
     Args:

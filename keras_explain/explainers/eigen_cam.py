@@ -72,8 +72,8 @@ def eigen_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Expla
     of the mean activation; cells below the mean are cut off. Costs one forward pass. It knows
     nothing of the score: it shows the salient object, also when the model decided by another.
 
-    Muhammad, Yeasin 2020, "Eigen-CAM: Class Activation Map using Principal Components",
-    https://arxiv.org/abs/2008.00299.
+    Reference: Muhammad and Yeasin 2020, "Eigen-CAM: Class Activation Map using Principal
+    Components", https://arxiv.org/abs/2008.00299.
 
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It

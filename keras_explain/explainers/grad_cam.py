@@ -56,7 +56,7 @@ def grad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Explai
     a maximum, attention), the mean gradient loses what counted where: maps are blank or point to
     the wrong place, a warning says so, and `hires_cam` is the method. Behind a mean both are equal.
 
-    Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
+    Reference: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", https://arxiv.org/abs/1610.02391.
 
     Args:

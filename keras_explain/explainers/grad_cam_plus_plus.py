@@ -35,9 +35,9 @@ def grad_cam_plus_plus(model: keras.Model, **options: Unpack[FeatureMapOptions])
     pooling it differs from Grad-CAM mostly by ignoring the channels that speak against the
     class, and it is less faithful to the score for that.
 
-    Chattopadhay et al. 2018, "Grad-CAM++: Generalized Gradient-based Visual Explanations for
-    Deep Convolutional Networks", https://arxiv.org/abs/1710.11063. The paper's factor exp(score),
-    which is the same for all cells of an image, is left out: it overflows.
+    Reference: Chattopadhay et al. 2018, "Grad-CAM++: Generalized Gradient-based Visual
+    Explanations for Deep Convolutional Networks", https://arxiv.org/abs/1710.11063. The paper's
+    factor exp(score), which is the same for all cells of an image, is left out: it overflows.
 
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It

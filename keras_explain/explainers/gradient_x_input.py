@@ -39,8 +39,8 @@ def gradient_x_input(model: keras.Model, **options: Unpack[Options]) -> Explaine
     on what 0 means after preprocessing (black or the mean color), and it is blind where a unit
     is saturated; `integrated_gradients` repairs both.
 
-    Shrikumar et al. 2016, "Not Just a Black Box: Learning Important Features Through Propagating
-    Activation Differences", https://arxiv.org/abs/1605.01713.
+    Reference: Shrikumar et al. 2016, "Not Just a Black Box: Learning Important Features Through
+    Propagating Activation Differences", https://arxiv.org/abs/1605.01713.
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.

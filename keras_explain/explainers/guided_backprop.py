@@ -62,7 +62,7 @@ def guided_backprop(model: keras.Model, **options: Unpack[SignedOptions]) -> Exp
     it recovers the image's edges whatever the network learned (Nie et al. 2018). It is here to
     be compared with; explain with `saliency`, `smooth_grad` or `integrated_gradients`.
 
-    Springenberg et al. 2014, "Striving for Simplicity: The All Convolutional Net",
+    Reference: Springenberg et al. 2014, "Striving for Simplicity: The All Convolutional Net",
     https://arxiv.org/abs/1412.6806. Adebayo et al. 2018, "Sanity Checks for Saliency Maps",
     https://arxiv.org/abs/1810.03292. Nie et al. 2018, "A Theoretical Explanation for Perplexing
     Behaviors of Backpropagation-based Visualizations", https://arxiv.org/abs/1805.07039.

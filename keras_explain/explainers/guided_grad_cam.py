@@ -87,7 +87,7 @@ def guided_grad_cam(
     (Adebayo et al. 2018): what is sharp in it is the image, only the coarse region is the
     network's. It is here to be compared with.
 
-    Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
+    Reference: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", https://arxiv.org/abs/1610.02391. Adebayo et al. 2018, "Sanity
     Checks for Saliency Maps", https://arxiv.org/abs/1810.03292.
 

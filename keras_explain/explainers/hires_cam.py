@@ -46,8 +46,8 @@ def hires_cam(model: keras.Model, **options: Unpack[HiResCAMOptions]) -> Explain
     to the logit but for the bias. Costs what Grad-CAM costs; behind global average pooling it
     is Grad-CAM; through deep heads it gets noisy.
 
-    Draelos, Carin 2020, "Use HiResCAM instead of Grad-CAM for faithful explanations of
-    convolutional neural networks", https://arxiv.org/abs/2011.08891.
+    Reference: Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM for faithful explanations
+    of convolutional neural networks", https://arxiv.org/abs/2011.08891.
 
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It

@@ -201,10 +201,10 @@ def integrated_gradients(
     whether `steps` are enough. Costs `steps` times what saliency costs, for each baseline.
     Pixels that look like the baseline get nothing: several baselines (expected gradients) help.
 
-    Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks",
-    https://arxiv.org/abs/1703.01365. Several baselines: Erion et al. 2021, "Improving
-    performance of deep learning models with axiomatic attribution priors and expected
-    gradients", https://arxiv.org/abs/1906.10670.
+    Reference: Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks",
+    https://arxiv.org/abs/1703.01365. Several baselines: Erion et al. 2021, "Improving performance
+    of deep learning models with axiomatic attribution priors and expected gradients",
+    https://arxiv.org/abs/1906.10670.
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.

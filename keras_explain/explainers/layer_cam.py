@@ -29,7 +29,7 @@ def layer_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Expla
     gradient passes. It leaves out what speaks against the class: features that cancel out look
     like evidence.
 
-    Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for
+    Reference: Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for
     Localization", IEEE TIP 30, https://doi.org/10.1109/TIP.2021.3089943.
 
     Args:

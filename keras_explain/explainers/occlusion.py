@@ -294,7 +294,7 @@ def occlusion(model: keras.Model, **options: Unpack[OcclusionOptions]) -> Explai
     only the window of each activation that the patch can reach is computed again, which gives
     the same numbers up to rounding and is many times faster (docs/occlusion_engine.md).
 
-    Zeiler, Fergus 2014, "Visualizing and Understanding Convolutional Networks",
+    Reference: Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks",
     https://arxiv.org/abs/1311.2901.
 
     Args:

@@ -233,8 +233,8 @@ def rise(model: keras.Model, **options: Unpack[RISEOptions]) -> ExplainedModel:
     layer, so it explains any model, at the price of `samples` forward passes per image. The map is
     an estimate: other seeds give other maps, and few masks a cloudy one.
 
-    Petsiuk, Das, Saenko 2018, "RISE: Randomized Input Sampling for Explanation of Black-box
-    Models", https://arxiv.org/abs/1806.07421.
+    Reference: Petsiuk, Das and Saenko 2018, "RISE: Randomized Input Sampling for Explanation of
+    Black-box Models", https://arxiv.org/abs/1806.07421.
 
     Args:
         model: a built `keras.Model`, of any kind. Never changed.

@@ -73,8 +73,8 @@ def saliency(model: keras.Model, **options: Unpack[SignedOptions]) -> ExplainedM
     Token models are differentiated at their embedding: one score per token, the norm of its
     gradient, zero on padding. Models with TextVectorization inside take strings.
 
-    Simonyan, Vedaldi, Zisserman 2013, "Deep Inside Convolutional Networks: Visualising Image
-    Classification Models and Saliency Maps", https://arxiv.org/abs/1312.6034.
+    Reference: Simonyan, Vedaldi and Zisserman 2013, "Deep Inside Convolutional Networks:
+    Visualising Image Classification Models and Saliency Maps", https://arxiv.org/abs/1312.6034.
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.

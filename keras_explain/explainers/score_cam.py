@@ -114,9 +114,9 @@ def score_cam(model: keras.Model, **options: Unpack[ScoreCAMOptions]) -> Explain
     MobileNetV2): `channels` limits it. The masked image is dark outside the mask, which a
     network may never have seen.
 
-    Wang et al. 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
-    Networks", https://arxiv.org/abs/1910.01279. Its baseline score, the same for all channels,
-    cancels in the softmax.
+    Reference: Wang et al. 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional
+    Neural Networks", https://arxiv.org/abs/1910.01279. Its baseline score, the same for all
+    channels, cancels in the softmax.
 
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It

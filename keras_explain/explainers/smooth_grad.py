@@ -120,7 +120,7 @@ def smooth_grad(model: keras.Model, **options: Unpack[SmoothGradOptions]) -> Exp
     saliency costs. The class is the one of the clean image; the noise of an image depends on the
     seed alone, not on its place in a batch, and is the same on every backend.
 
-    Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise",
+    Reference: Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise",
     https://arxiv.org/abs/1706.03825. "squared": Hooker et al. 2019, "A Benchmark for
     Interpretability Methods in Deep Neural Networks", https://arxiv.org/abs/1806.10758.
     "variance": Adebayo et al. 2018, "Local Explanation Methods for Deep Neural Networks Lack

@@ -32,8 +32,8 @@ def xgrad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Expla
     it behind global average pooling. Channels whose activations are of both signs (no ReLU)
     may sum to nearly zero and then get huge weights.
 
-    Fu et al. 2020, "Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of
-    CNNs", https://arxiv.org/abs/2008.02312.
+    Reference: Fu et al. 2020, "Axiom-based Grad-CAM: Towards Accurate Visualization and
+    Explanation of CNNs", https://arxiv.org/abs/2008.02312.
 
     Args:
         model: a built `keras.Model` (Functional, Sequential, nested or traceable subclass). It

@@ -26,7 +26,7 @@ class Problem:
 
     Args:
         names: the features' names, `(S,)`.
-        scores: `(masks (n, S), start) -> (n, classes)`, the scores of samples from `start` on.
+        scores: `(masks (K, S), start) -> (K, classes)`, the scores of samples from `start` on.
         features: `masks (N, S) -> (N, S)` float, what the surrogate sees; `None` for the masks.
         origin: `(S,)`, the features of the input itself; `None` for ones.
         repeatable: whether a mask always gives the same score.

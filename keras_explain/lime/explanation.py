@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from keras_explain.checks import check_choice
-from keras_explain.lime.subjects import (
+from keras_explain.lime._subjects import (
     SUBJECTS,
     ImageSubject,
     TabularSubject,

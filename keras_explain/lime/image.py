@@ -15,9 +15,9 @@ from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._base import LimeExplainer
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
+from keras_explain.lime._subjects import ImageSubject
 from keras_explain.lime.explanation import Explanation, make_explanation
 from keras_explain.lime.predictor import pad
-from keras_explain.lime.subjects import ImageSubject
 from keras_explain.signatures import spell_out
 from keras_explain.superpixels._canvas import check_image
 
@@ -29,8 +29,8 @@ class LimeImageExplainer(LimeExplainer):
     baseline, the perturbed images are made and scored inside one compiled function, and a sparse
     linear model of the scores gives each superpixel a weight for each class.
 
-    Reference: Ribeiro, Singh and Guestrin, "Why should I trust you? Explaining the predictions of
-    any classifier", KDD 2016, https://arxiv.org/abs/1602.04938.
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you? Explaining the
+    predictions of any classifier", KDD, https://arxiv.org/abs/1602.04938.
 
     Args:
         model: a Keras model, a callable from images `(N, ...)` to scores `(N, classes)`, or a

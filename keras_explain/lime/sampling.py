@@ -25,8 +25,8 @@ def hadamard(samples: int, num_features: int, rng: np.random.Generator) -> np.nd
     themselves, of the smallest power of two above `num_features`: so a run that stops early has
     used balanced masks too.
 
-    Reference: Plackett and Burman, "The design of optimum multifactorial experiments",
-    Biometrika 1946; Box and Wilson 1951 (fold-over).
+    Reference: Plackett and Burman 1946, "The design of optimum multifactorial experiments",
+    Biometrika; Box and Wilson 1951 (fold-over).
 
     Args:
         samples: number of masks.
@@ -67,7 +67,7 @@ def uniform(samples: int, num_features: int, rng: np.random.Generator) -> np.nda
     Compared with `bernoulli` more samples are close to the input (a single word missing) and more
     are far from it.
 
-    Reference: Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016, section 3.3.
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you?", KDD, section 3.3.
 
     Args, returns: as `hadamard`.
     """
@@ -79,7 +79,7 @@ def uniform(samples: int, num_features: int, rng: np.random.Generator) -> np.nda
 def sobol(samples: int, num_features: int, rng: np.random.Generator) -> np.ndarray:
     """Masks from a scrambled Sobol sequence: the best when samples are few (128 and below).
 
-    Reference: Owen, "Scrambling Sobol' and Niederreiter-Xing points", Journal of Complexity 1998.
+    Reference: Owen 1998, "Scrambling Sobol' and Niederreiter-Xing points", Journal of Complexity.
 
     Args, returns: as `hadamard`.
     """
@@ -93,7 +93,7 @@ def sobol(samples: int, num_features: int, rng: np.random.Generator) -> np.ndarr
 def shapley(samples: int, num_features: int, rng: np.random.Generator) -> np.ndarray:
     """Pairs of a mask and its complement, of a size drawn with KernelSHAP's weight.
 
-    Reference: Covert and Lee, "Improving KernelSHAP", AISTATS 2021 (paired sampling).
+    Reference: Covert and Lee 2021, "Improving KernelSHAP", AISTATS (paired sampling).
 
     Args, returns: as `hadamard`. At least two features.
     """
@@ -114,8 +114,8 @@ def list_subsets(num_features: int) -> np.ndarray:
 def weigh_as_shapley(changes: np.ndarray) -> np.ndarray:
     """KernelSHAP's weight of each subset; 0 for the full and the empty one, which are constraints.
 
-    Reference: Lundberg and Lee, "A unified approach to interpreting model predictions",
-    NeurIPS 2017, theorem 2.
+    Reference: Lundberg and Lee 2017, "A unified approach to interpreting model predictions",
+    NeurIPS, theorem 2.
 
     Args:
         changes: `(N, S)`, 1 for a feature that is out.

@@ -55,8 +55,8 @@ def submodular_pick(
     without showing the same thing twice. Picking greedily reaches at least 63 % of the coverage of
     the best possible choice.
 
-    Reference: Ribeiro, Singh and Guestrin, "Why should I trust you? Explaining the predictions of
-    any classifier", KDD 2016, section 4.
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you? Explaining the
+    predictions of any classifier", KDD, section 4.
 
     Args:
         explanations: a list of `Explanation` of one kind; or an explainer, together with `data`.

@@ -101,7 +101,7 @@ class KLasso:
     Efron et al.'s least angle regression gives the path in one pass. Without a number of features
     it is plain least squares.
 
-    Reference: Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016, algorithm 1.
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you?", KDD, algorithm 1.
     """
 
     def __call__(self, problem: Regression) -> Fit:
@@ -205,8 +205,8 @@ class DecisionTree:
 class ShapleyRegression:
     """KernelSHAP's least squares: the weights sum to the score of the input minus that of nothing.
 
-    Reference: Lundberg and Lee, "A unified approach to interpreting model predictions",
-    NeurIPS 2017.
+    Reference: Lundberg and Lee 2017, "A unified approach to interpreting model predictions",
+    NeurIPS.
 
     Needs the full and the empty mask among the samples.
     """

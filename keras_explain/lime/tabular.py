@@ -9,8 +9,8 @@ from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._base import LimeExplainer
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
+from keras_explain.lime._subjects import TabularSubject
 from keras_explain.lime.explanation import Explanation, make_explanation
-from keras_explain.lime.subjects import TabularSubject
 from keras_explain.lime.surrogate import DecisionTree
 from keras_explain.lime.table import Table
 from keras_explain.signatures import spell_out
@@ -27,8 +27,8 @@ class LimeTabularExplainer(LimeExplainer):
     lost when the row's own value is gone. With `kernel="shapley"` a feature that is out is averaged
     over up to 100 examples.
 
-    Reference: Ribeiro, Singh and Guestrin, "Why should I trust you? Explaining the predictions of
-    any classifier", KDD 2016, https://arxiv.org/abs/1602.04938.
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you? Explaining the
+    predictions of any classifier", KDD, https://arxiv.org/abs/1602.04938.
 
     Args:
         model: a Keras model of rows `(N, F)`, a callable from rows to scores `(N,)` or

@@ -10,8 +10,8 @@ from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._base import LimeExplainer
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
+from keras_explain.lime._subjects import TextSubject
 from keras_explain.lime.explanation import Explanation, make_explanation
-from keras_explain.lime.subjects import TextSubject
 from keras_explain.lime.words import split_words
 from keras_explain.signatures import spell_out
 
@@ -25,8 +25,8 @@ class LimeTextExplainer(LimeExplainer):
     the scores gives each word a weight for each class. The model needs no embedding layer and no
     gradients.
 
-    Reference: Ribeiro, Singh and Guestrin, "Why should I trust you? Explaining the predictions of
-    any classifier", KDD 2016, https://arxiv.org/abs/1602.04938.
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you? Explaining the
+    predictions of any classifier", KDD, https://arxiv.org/abs/1602.04938.
 
     Args:
         model: a Keras model that takes strings (`TextVectorization` inside), a Keras model of

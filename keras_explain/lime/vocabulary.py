@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_explain.checks import check_positive
-from keras_explain.lime.subjects import ImageSubject
+from keras_explain.lime._subjects import ImageSubject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +17,13 @@ class Vocabulary:
     Superpixel 7 of one image has nothing to do with superpixel 7 of another; "grass" may occur in
     both. The paper proposes color histograms or other features of superpixels for this.
 
-    Reference: Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016, section 4.
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you?", KDD, section 4.
 
     Args:
         num_words: the number of clusters, fewer where there are fewer superpixels.
-        describe: from an image and its segments `(H, W)` to features `(S, D)` whose distances mean
-            something, such as a network's feature map averaged over each superpixel. By default
-            `describe_superpixels`: color and texture.
+        describe: from an image and its segments `(H, W)` to features `(S, values)` whose
+            distances mean something, such as a network's feature map averaged over each
+            superpixel. By default `describe_superpixels`: color and texture.
         seed: of k-means.
 
     Raises:
@@ -40,7 +40,7 @@ class Vocabulary:
         if self.describe is not None and not callable(self.describe):
             raise TypeError(
                 "Expected `describe` to be a callable from an image and its segments to features"
-                f" (S, D), received {self.describe!r}. None describes color and texture."
+                f" (S, values), received {self.describe!r}. None describes color and texture."
             )
 
     def assign(self, subjects: Sequence[ImageSubject]) -> list[np.ndarray]:

@@ -24,7 +24,7 @@ def split_words(text: str) -> list[tuple[int, int]]:
     heart says a lot about a review. Thai, Lao, Khmer and Burmese need a dictionary to be split:
     without one they are split at spaces only.
 
-    Reference: Unicode Standard Annex 29, "Unicode text segmentation".
+    The boundaries are those of Unicode Standard Annex 29, https://unicode.org/reports/tr29.
 
     Args:
         text: a string.

@@ -145,7 +145,7 @@ def agreement(
     decision, with several the best class. High agreement says that the ranking of features
     speaks for the model; low, that it hides interactions.
 
-    Hechtlinger 2016, "Interpretation of Prediction Models Using the Input Gradient",
+    Reference: Hechtlinger 2016, "Interpretation of Prediction Models Using the Input Gradient",
     https://arxiv.org/abs/1611.07634.
 
     Args:

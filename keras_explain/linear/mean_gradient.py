@@ -94,7 +94,7 @@ def mean_gradient(
     columns of a table, pixels. With strings going in, the gradient is taken behind the
     `TextVectorization` layer and features are its vocabulary.
 
-    Hechtlinger 2016, "Interpretation of Prediction Models Using the Input Gradient",
+    Reference: Hechtlinger 2016, "Interpretation of Prediction Models Using the Input Gradient",
     https://arxiv.org/abs/1611.07634.
 
     Args:

@@ -34,7 +34,7 @@ def completeness(
 ) -> np.ndarray:
     """How far the sum of a heatmap is from the score minus that of the baseline.
 
-    Paper: Sundararajan, Taly, Yan 2017, "Axiomatic Attribution for Deep Networks",
+    Reference: Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks",
     https://arxiv.org/abs/1703.01365.
     Direction: lower is better; 0 for exact integrated gradients, Shapley values, and the
     gradient times input of a linear model.

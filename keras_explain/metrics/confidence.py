@@ -46,8 +46,8 @@ def average_drop(
     The input is multiplied with its heatmap, scaled to 0..1 (negative values are 0), and the
     score compared: max(0, before - after) / before. Its mean over images is the paper's number.
 
-    Paper: Chattopadhay et al. 2018, "Grad-CAM++: Generalized Gradient-Based Visual Explanations
-    for Deep Convolutional Networks", https://arxiv.org/abs/1710.11063.
+    Reference: Chattopadhay et al. 2018, "Grad-CAM++: Generalized Gradient-Based Visual
+    Explanations for Deep Convolutional Networks", https://arxiv.org/abs/1710.11063.
     Direction: lower is better, from 0 to 1 (the paper writes percent).
     Cost: 2 forward passes per image.
     Weakness: a heatmap that is 1 everywhere is perfect, and a large blob does better than a
@@ -73,7 +73,8 @@ def increase_in_confidence(
 ) -> np.ndarray:
     """Whether the score rises when only the heatmap's pixels are seen: 1 or 0 for each image.
 
-    Paper: Chattopadhay et al. 2018, see `average_drop`.
+    Reference: Chattopadhay et al. 2018, "Grad-CAM++: Generalized Gradient-Based Visual
+    Explanations for Deep Convolutional Networks", https://arxiv.org/abs/1710.11063.
     Direction: higher is better; its mean is the share of images.
     Cost: 2 forward passes per image.
     Weakness: that of `average_drop`; and a model that is sure already cannot rise.

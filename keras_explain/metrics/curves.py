@@ -123,7 +123,7 @@ def deletion(
 
     If a heatmap found what the score rests on, the score falls at once.
 
-    Paper: Petsiuk, Das, Saenko 2018, "RISE: Randomized Input Sampling for Explanation of
+    Reference: Petsiuk, Das and Saenko 2018, "RISE: Randomized Input Sampling for Explanation of
     Black-box Models", https://arxiv.org/abs/1806.07421.
     Direction: lower is better.
     Cost: `steps` + 1 forward passes per image.
@@ -180,7 +180,7 @@ def insertion(
     The image starts blurred, because a sharp edge around the inserted pixels would be evidence
     of its own.
 
-    Paper: Petsiuk, Das, Saenko 2018, "RISE: Randomized Input Sampling for Explanation of
+    Reference: Petsiuk, Das and Saenko 2018, "RISE: Randomized Input Sampling for Explanation of
     Black-box Models", https://arxiv.org/abs/1806.07421.
     Direction: higher is better.
     Cost: `steps` + 1 forward passes per image.

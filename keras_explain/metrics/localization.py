@@ -18,7 +18,7 @@ def pointing_game(
     Where several pixels share the largest value, the share of them that lie inside; so a blank
     map scores as a random guess does.
 
-    Paper: Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop",
+    Reference: Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop",
     https://arxiv.org/abs/1608.00507.
     Direction: higher is better.
     Cost: no forward pass.
@@ -56,7 +56,7 @@ def energy_pointing_game(
 ) -> np.ndarray:
     """The share of a heatmap's positive values that lies in the region.
 
-    Paper: Wang et al. 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional
+    Reference: Wang et al. 2020, "Score-CAM: Score-Weighted Visual Explanations for Convolutional
     Neural Networks", https://arxiv.org/abs/1910.01279.
     Direction: higher is better; a constant map gets the region's share of the image.
     Cost: no forward pass.

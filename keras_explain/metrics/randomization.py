@@ -33,10 +33,10 @@ class Randomization:
     """How alike the heatmaps are before and after a model has lost what it learned.
 
     Args:
-        stages: (S,) the layer (or the first of a group) whose weights were randomized.
-        correlation: (S, N), Spearman's rank correlation of the magnitudes |heatmap|.
-        signed_correlation: (S, N), the same of the heatmaps themselves.
-        ssim: (S, N), structural similarity of the magnitudes, scaled to a maximum of 1.
+        stages: (stages,), the layer (or the first of a group) whose weights were randomized.
+        correlation: (stages, N), Spearman's rank correlation of the magnitudes |heatmap|.
+        signed_correlation: (stages, N), the same of the heatmaps themselves.
+        ssim: (stages, N), structural similarity of the magnitudes, scaled to a maximum of 1.
         mode: "cascading", "independent" or "labels".
 
     A blank map has no correlation: NaN.
@@ -88,7 +88,7 @@ def weight_randomization(
     A heatmap that stays the same while the weights become random shows the image (its edges),
     not what the model learned.
 
-    Paper: Adebayo et al. 2018, "Sanity Checks for Saliency Maps",
+    Reference: Adebayo et al. 2018, "Sanity Checks for Saliency Maps",
     https://arxiv.org/abs/1810.03292.
     Direction: lower similarity is better.
     Cost: one heatmap per image and stage.

@@ -58,7 +58,7 @@ def sensitivity_n(
     Many random subsets of one size are hidden; if the heatmap holds contributions, the sums of
     its values in the subsets and the drops of the score lie on a line.
 
-    Paper: Ancona et al. 2018, "Towards better understanding of gradient-based attribution
+    Reference: Ancona et al. 2018, "Towards better understanding of gradient-based attribution
     methods for Deep Neural Networks", https://arxiv.org/abs/1711.06104.
     Direction: higher is better; 1 for exact contributions.
     Cost: `samples` + 1 forward passes per image.
@@ -96,7 +96,7 @@ def infidelity(
 ) -> np.ndarray:
     """Mean squared error of the heatmap as a prediction of what hiding random squares costs.
 
-    Paper: Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations",
+    Reference: Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations",
     https://arxiv.org/abs/1901.09392, with "square removal" as perturbation and the heatmap read
     as contributions (attribution times input), one number per pixel.
     Direction: lower is better; 0 for exact contributions.

@@ -21,7 +21,7 @@ def max_sensitivity(
     max |map(x + noise) - map(x)| / |map(x)| over `samples` draws of uniform noise, in the
     Euclidean norm; the explained class stays that of the clean input.
 
-    Paper: Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations",
+    Reference: Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations",
     https://arxiv.org/abs/1901.09392.
     Direction: lower is better.
     Cost: `samples` + 1 heatmaps per image, whatever these cost.

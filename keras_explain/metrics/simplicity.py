@@ -11,7 +11,7 @@ from keras_explain.signatures import Array, Inputs
 def complexity(heatmaps: Array | keras.Model, x: Inputs | None = None) -> np.ndarray:
     """Entropy of a heatmap's magnitudes, in nats.
 
-    Paper: Bhatt, Weller, Moura 2020, "Evaluating and Aggregating Feature-based Model
+    Reference: Bhatt, Weller and Moura 2020, "Evaluating and Aggregating Feature-based Model
     Explanations", https://arxiv.org/abs/2005.00631.
     Direction: lower is simpler; from 0 (one pixel) to log(pixels) (constant).
     Cost: no forward pass.
@@ -36,7 +36,7 @@ def complexity(heatmaps: Array | keras.Model, x: Inputs | None = None) -> np.nda
 def sparseness(heatmaps: Array | keras.Model, x: Inputs | None = None) -> np.ndarray:
     """Gini index of a heatmap's magnitudes.
 
-    Paper: Chalasani et al. 2020, "Concise Explanations of Neural Networks using Adversarial
+    Reference: Chalasani et al. 2020, "Concise Explanations of Neural Networks using Adversarial
     Training", https://arxiv.org/abs/1810.06583.
     Direction: higher is sparser; from 0 (constant) to nearly 1 (one pixel).
     Cost: no forward pass.

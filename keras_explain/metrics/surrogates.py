@@ -14,7 +14,7 @@ def fidelity(
 ) -> np.ndarray:
     """Weighted R2 of the surrogates of LIME explanations.
 
-    Paper: Ribeiro, Singh, Guestrin 2016, "Why should I trust you?",
+    Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you?",
     https://arxiv.org/abs/1602.04938.
     Direction: higher is better; 1 is a surrogate that follows the model exactly.
     Cost: no forward pass.
@@ -34,7 +34,7 @@ def fidelity(
 def stability(explanations: Explained, *, target: int | str | None = None) -> np.ndarray:
     """The correlation to expect between the weights of two seeds of LIME.
 
-    Paper: Visani et al. 2020, "Statistical stability indices for LIME",
+    Reference: Visani et al. 2020, "Statistical stability indices for LIME",
     https://arxiv.org/abs/2001.11757, asks the question; the figure is that of `Explanation`.
     Direction: higher is better; 1 where all subsets of the features were tried.
     Cost: no forward pass.

@@ -65,8 +65,8 @@ def slic(image: Any, num_segments: int = 50, compactness: float = 10.0) -> np.nd
     The default: fast, deterministic, and the number of superpixels is close to what is asked for.
     Without OpenCV's contrib modules scikit-image's version is used, with a warning.
 
-    Reference: Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods",
-    PAMI 2012.
+    Reference: Achanta et al. 2012, "SLIC superpixels compared to state-of-the-art superpixel
+    methods", PAMI.
 
     Args:
         image: as for `segment`.
@@ -95,7 +95,7 @@ def slic(image: Any, num_segments: int = 50, compactness: float = 10.0) -> np.nd
 def lsc(image: Any, num_segments: int = 50, compactness: float = 0.075) -> np.ndarray:
     """Linear spectral clustering: superpixels that follow faint, long edges.
 
-    Reference: Li and Chen, "Superpixel segmentation using linear spectral clustering", CVPR 2015.
+    Reference: Li and Chen 2015, "Superpixel segmentation using linear spectral clustering", CVPR.
 
     Args:
         image: as for `segment`.
@@ -123,8 +123,8 @@ def seeds(image: Any, num_segments: int = 50) -> np.ndarray:
 
     Starts from a grid and exchanges blocks along the borders.
 
-    Reference: Van den Bergh et al., "SEEDS: superpixels extracted via energy-driven sampling",
-    ECCV 2012.
+    Reference: Van den Bergh et al. 2012, "SEEDS: superpixels extracted via energy-driven
+    sampling", ECCV.
 
     Args:
         image: as for `segment`.
@@ -153,7 +153,7 @@ def quickshift(
 
     About 15 times slower than SLIC; the number of superpixels follows from the image.
 
-    Reference: Vedaldi and Soatto, "Quick shift and kernel methods for mode seeking", ECCV 2008.
+    Reference: Vedaldi and Soatto 2008, "Quick shift and kernel methods for mode seeking", ECCV.
 
     Args:
         image: as for `segment`.
@@ -179,7 +179,8 @@ def felzenszwalb(
 ) -> np.ndarray:
     """Graph-based segmentation: few, large segments where the image is even.
 
-    Reference: Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 2004.
+    Reference: Felzenszwalb and Huttenlocher 2004, "Efficient graph-based image segmentation",
+    IJCV.
 
     Args:
         image: as for `segment`.

@@ -95,7 +95,7 @@ def top_expressions(
     token's embedding says how much the answer depends on it; the expression is the token and
     what follows within the convolution's width.
 
-    Hechtlinger 2016, "Interpretation of Prediction Models Using the Input Gradient",
+    Reference: Hechtlinger 2016, "Interpretation of Prediction Models Using the Input Gradient",
     https://arxiv.org/abs/1611.07634.
 
     Args:

@@ -17,7 +17,7 @@ from keras_explain.lime import (
     LimeTextExplainer,
     LimeWarning,
 )
-from keras_explain.lime.subjects import ImageSubject, TabularSubject, TextSubject
+from keras_explain.lime._subjects import ImageSubject, TabularSubject, TextSubject
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"&"
 SEGMENTS = np.array([[0, 0, 1], [2, 2, 3]])

@@ -13,7 +13,7 @@ from keras_explain.lime import (
     Vocabulary,
     submodular_pick,
 )
-from keras_explain.lime.subjects import ImageSubject, TabularSubject
+from keras_explain.lime._subjects import ImageSubject, TabularSubject
 from keras_explain.lime.vocabulary import describe_superpixels
 
 

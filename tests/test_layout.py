@@ -1,0 +1,50 @@
+"""Where things are: no file of two rooms, no hidden public file, no method that is half added."""
+
+import importlib
+import pathlib
+import re
+
+import pytest
+import test_contract
+
+import keras_explain as kx
+from keras_explain.explainers import METHODS
+
+ROOT = pathlib.Path(kx.__file__).parent
+DOCS = ROOT.parent / "docs"
+MOST_LINES = 300
+# Still to be split. Nothing is added here.
+LONG = {"graph/endings.py", "graph/tracing.py", "explainers/occlusion.py", "lime/predictor.py"}
+# Internal as a whole; in the other packages a file without an underscore is public.
+INTERNAL = {"graph", "engine", "backend", "data", "cli", "demo", "exporting", "tensorboard"}
+PUBLIC = [p for p in sorted(ROOT.rglob("*.py"))
+          if len(p.relative_to(ROOT).parts) > 1 and p.relative_to(ROOT).parts[0] not in INTERNAL
+          and not p.stem.startswith("_")]
+
+
+def test_no_file_is_two_rooms():
+    long = {p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py")
+            if len(p.read_text(encoding="utf-8").splitlines()) > MOST_LINES}
+    assert long <= LONG, "a file over 300 lines is two concepts: split it"
+
+
+@pytest.mark.parametrize("path", PUBLIC, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_a_file_without_an_underscore_has_a_public_name(path):
+    package = ".".join(path.parent.relative_to(ROOT.parent).parts)
+    module = f"{package}.{path.stem}"
+    owners = [kx, importlib.import_module(package)]
+    public = [getattr(owner, name) for owner in owners for name in owner.__all__]
+    importlib.import_module(module)
+    assert any(getattr(thing, "__module__", None) == module for thing in public)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_complete(method):
+    """What `test_imports` (its file) and `test_typing` (its stub) do not see."""
+    assert method in {builder.name for builder in test_contract.BUILDERS}
+    page = (DOCS / "methods" / f"{method}.md").read_text(encoding="utf-8")
+    for picture in re.findall(r"!\[.*?\]\((.+?)\)", page):
+        assert (DOCS / "methods" / picture).exists()
+    table = (DOCS / "methods" / "README.md").read_text(encoding="utf-8")
+    assert f"| [{method}]({method}.md) |" in table
+    assert "Example:" in getattr(kx, method).__doc__
