@@ -17,7 +17,7 @@ HEAVY = ("keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimag
 # The layers of docs/develop/architecture.md, from the ground up. A part may import those of its
 # own layer and of the layers below.
 LAYERS = (
-    ("checks", "markup", "progress", "signatures"),
+    ("checks", "markup", "progress", "signatures", "terminal"),
     ("backend", "data", "images", "plots", "superpixels", "tensorboard", "serving"),
     ("graph",),
     ("engine",),

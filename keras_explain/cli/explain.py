@@ -9,6 +9,7 @@ import numpy as np
 from keras_explain import images
 from keras_explain.cli.inputs import PIXELS, load_model, read_labels, read_picture
 from keras_explain.cli.methods import build_methods, find_methods
+from keras_explain.terminal import escape_controls
 
 
 def run(options):
@@ -18,22 +19,73 @@ def run(options):
     methods = build_methods(builders, model, options.layer, options.settings, options.target)
     out = pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    found, names = [], set()
-    for i, path in enumerate(options.images, start=1):
+    wrong_labels = _check_labels(labels, model)
+    if wrong_labels:
+        _report(wrong_labels)
+    failed, names, total = 0, set(), len(options.images)
+    with RowFile(out / "explanations.json") as rows:
         try:
-            stem = _find_unused(pathlib.Path(path).stem, names)
-            row = _explain_picture(options, model, methods, labels, path, out / stem)
-        except (OSError, ValueError) as error:
-            row = {"image": path, "error": str(error)}
-        found.append(row)
-        _report(f"[{i}/{len(options.images)}] {_describe(row)}")
-    text = json.dumps(found, indent=1, ensure_ascii=False)
-    (out / "explanations.json").write_text(text + "\n", encoding="utf-8")
+            for i, path in enumerate(options.images, start=1):
+                stem = _find_unused(pathlib.Path(path).stem, names)
+                row = _try_picture(options, model, methods, labels, path, out / stem)
+                rows.add(row)
+                failed += "error" in row
+                _report(f"[{i}/{total}] {_describe(row)}")
+        except KeyboardInterrupt:
+            _report("Interrupted: what was explained so far is kept.")
     if options.json:
-        print(text)
-    failed = sum("error" in row for row in found)
-    _report(f"{len(found) - failed} explained, {failed} failed: {out / 'explanations.json'}")
-    return 1 if failed else 0
+        print((out / "explanations.json").read_text(encoding="utf-8"), end="")
+    _report(f"{rows.count - failed} explained, {failed} failed: {out / 'explanations.json'}")
+    return 1 if failed or wrong_labels or rows.count < total else 0
+
+
+class RowFile:
+    """A JSON list in a file that is complete after each row, whatever ends the program."""
+
+    def __init__(self, path):
+        # A name that is no UTF-8 has lone surrogates, which JSON can say: \\udcff.
+        self._file = open(path, "w", encoding="utf-8", errors="backslashreplace")
+        self._file.write("[")
+        self._end, self.count = self._file.tell(), 0
+        self._close_list()
+
+    def add(self, row):
+        """Append a row."""
+        self._file.seek(self._end)
+        self._file.write(",\n" if self.count else "\n")
+        self._file.write(json.dumps(row, indent=1, ensure_ascii=False))
+        self._end, self.count = self._file.tell(), self.count + 1
+        self._close_list()
+
+    def _close_list(self):
+        self._file.write("\n]\n")
+        self._file.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
+
+
+def _try_picture(options, model, methods, labels, path, stem):
+    """The row of a picture, or of what went wrong with it: one picture never costs the others."""
+    try:
+        return _explain_picture(options, model, methods, labels, path, stem)
+    except Exception as error:  # decoders have errors of their own
+        return {"image": path, "error": str(error) or type(error).__name__}
+
+
+def _check_labels(labels, model):
+    """What is wrong with the number of labels; None if it fits, or if nobody can tell."""
+    shape = model.output_shape
+    if labels is None or not isinstance(shape, tuple) or shape[-1] is None:
+        return None
+    classes = max(shape[-1], 2)  # one unit tells two
+    if len(labels) == classes:
+        return None
+    return (f"Expected --labels with {classes} names, one a line, received {len(labels)}."
+            " Classes without a name are told by their number.")
 
 
 def _explain_picture(options, model, methods, labels, path, stem):
@@ -60,8 +112,9 @@ def _name_best(scores, labels, count):
     if scores.ndim != 1:
         return []
     order = scores.argsort()[::-1][:count]
-    return [{"class": int(i), "label": labels[i] if labels else str(i), "score": float(scores[i])}
-            for i in order]
+    named = labels or ()
+    return [{"class": int(i), "label": named[i] if i < len(named) else str(i),
+             "score": float(scores[i])} for i in order]
 
 
 def _find_unused(stem, names):
@@ -81,4 +134,4 @@ def _describe(row):
 
 
 def _report(text):
-    print(text, file=sys.stderr, flush=True)
+    print(escape_controls(text), file=sys.stderr, flush=True)

@@ -1,8 +1,11 @@
 """What a command is given: a model, the names of its classes, pictures."""
 
+import math
 import pathlib
+import warnings
 
 DEMO = "efficientnet_lite0"
+MOST_PIXELS = 2**26  # as exported models accept
 # From 0..255 to the range that a model was trained on: a factor and what is added.
 PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
 
@@ -38,12 +41,33 @@ def read_labels(file, model):
     return None
 
 
+def check_pixels(path):
+    """Refuse a picture by its header, before it takes memory.
+
+    Raises:
+        ValueError: more than `MOST_PIXELS`.
+        OSError: the file is no picture.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as image:
+                pixels = image.width * image.height
+        except Image.DecompressionBombError:
+            pixels = math.inf
+    if pixels > MOST_PIXELS:
+        raise ValueError(f"Expected a picture of at most {MOST_PIXELS} pixels, received more.")
+
+
 def read_picture(path, model, size=None, crop=False):
     """What the model sees of a picture file: float32 (H, W, channels), 0 to 255.
 
     Raises:
         TypeError: the model takes no pictures, or any size and none is named.
         OSError: the file is no picture.
+        ValueError: a picture of more than `MOST_PIXELS`.
     """
     import keras
 
@@ -55,6 +79,7 @@ def read_picture(path, model, size=None, crop=False):
     if None in size:
         raise TypeError("Expected --size HEIGHT WIDTH, because the model takes images of any size,"
                         " received none.")
+    check_pixels(path)
     image = keras.utils.load_img(path, color_mode="rgb" if shape[-1] == 3 else "grayscale",
                                  target_size=size, interpolation="bilinear",
                                  keep_aspect_ratio=crop)

@@ -6,6 +6,7 @@ import sys
 
 from keras_explain.cli.inputs import PIXELS
 from keras_explain.explainers import METHODS
+from keras_explain.terminal import escape_controls
 
 EXPLAIN = """Explains pictures with a model file and writes, for each picture and method,
 OUT/PICTURE.METHOD.png (the heatmap over what the model saw) and OUT/PICTURE.METHOD.npy (its raw
@@ -44,7 +45,7 @@ def main(arguments=None):
     try:
         return options.run(options)
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
-        print(f"keras-explain: {error}", file=sys.stderr)
+        print(f"keras-explain: {escape_controls(error)}", file=sys.stderr)
         return 2
 
 

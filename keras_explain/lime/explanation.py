@@ -14,6 +14,7 @@ from keras_explain.lime._subjects import (
     TextSubject,
     freeze,
 )
+from keras_explain.terminal import escape_controls
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -269,7 +270,7 @@ class Explanation:
                 f"{reasons or 'nothing'} [fidelity {self.fidelity[row]:.2f}, stability "
                 f"{self.stability[row]:.2f}]"
             )
-        return "\n".join(lines)
+        return "\n".join(map(escape_controls, lines))
 
     def __repr__(self) -> str:
         return (

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_explain.metrics import _comparison_figure
 from keras_explain.signatures import Inputs
+from keras_explain.terminal import escape_markdown
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -107,7 +108,8 @@ class Comparison:
                  "|---|" + "---:|" * (len(heads) + 1)]
         leaders = {m: self.ranking(m)[0] for m in self.best}
         for method in self.methods:
-            name = f"*{method}*" if method in self.baselines else method
+            name = escape_markdown(method)
+            name = f"*{name}*" if method in self.baselines else name
             cells = [self._cell(method, metric, leaders[metric]) for metric in self.best]
             seconds = self.seconds[method]
             time = "" if method in self.baselines else f"{seconds:.2g}"

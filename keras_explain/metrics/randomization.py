@@ -22,6 +22,7 @@ from keras_explain.graph.program import Program
 from keras_explain.metrics.evaluator import Evaluator, requested
 from keras_explain.progress import Progress, Verbose
 from keras_explain.signatures import Array, Inputs
+from keras_explain.terminal import escape_markdown
 
 MODES = ("cascading", "independent")
 NEW_WEIGHTS = ("shuffle", "initial")
@@ -72,7 +73,8 @@ class Randomization:
         for i, stage in enumerate(self.stages):
             cells = [np.nanmean(a[i]) for a in (self.correlation, self.signed_correlation,
                                                 self.ssim)]
-            lines.append(f"| {stage} | " + " | ".join(f"{c:.2f}" for c in cells) + " |")
+            cells = [escape_markdown(stage), *(f"{c:.2f}" for c in cells)]
+            lines.append("| " + " | ".join(cells) + " |")
         verdict = "passed" if self.passed else "FAILED"
         return "\n".join([*lines, "", f"{verdict} ({self.mode}): similarity {self.survives:.2f}."])
 

@@ -1,7 +1,10 @@
 """The command line: files, JSON, progress, exit codes, help."""
 
 import json
+import os
 import re
+import struct
+import zlib
 
 import keras
 import numpy as np
@@ -87,6 +90,73 @@ def test_a_broken_image_fails_alone(files, tmp_path, capsys):
     rows = json.loads((tmp_path / "explanations.json").read_text())
     assert ["error" in row for row in rows] == [True, True, False]
     assert "1 explained, 2 failed" in capsys.readouterr().err
+
+
+def bomb():
+    """A file of some hundred bytes that claims 40,000 x 40,000 pixels."""
+    data = bytearray(images.encode_png(np.zeros((4, 4, 3), "uint8")))
+    data[16:24] = struct.pack(">II", 40_000, 40_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def test_what_goes_wrong_costs_no_other_picture(files, tmp_path, capsys):
+    good = (files / "a.png").read_bytes()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    odd = os.fsencode(folder) + b"/\xff\x1b[31mred.png"
+    for name, data in ((folder / "bomb.png", bomb()), (odd, good),
+                       (folder / "cut.png", good[:100]), (folder / "z.png", good)):
+        with open(name, "wb") as file:
+            file.write(data)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\x1b[31mcat\n")
+    paths = sorted(os.fsdecode(f) for f in os.listdir(os.fsencode(folder)))
+    code = cli.main(["explain", str(files / "model.keras"), *(f"{folder}/{p}" for p in paths),
+                     "--labels", str(labels), "--out", str(tmp_path / "out"), "--json",
+                     "--method", "saliency"])
+    printed = capsys.readouterr()
+    assert code == 1
+    rows = json.loads((tmp_path / "out" / "explanations.json").read_text())
+    assert rows == json.loads(printed.out)
+    found = {os.path.basename(row["image"]): row for row in rows}
+    assert set(found) == set(paths)
+    assert "at most 67108864 pixels" in found["bomb.png"]["error"] and "error" in found["cut.png"]
+    assert found["z.png"]["maps"] and found[os.fsdecode(b"\xff\x1b[31mred.png")]["maps"]
+    assert "with 4 names, one a line, received 1" in printed.err
+    assert "\x1b" not in printed.err and "\\x1b[31mred.png" in printed.err
+
+
+def test_an_interruption_keeps_what_was_explained(files, tmp_path, capsys, monkeypatch):
+    from keras_explain.cli import explain
+
+    explain_picture, seen = explain._explain_picture, []
+
+    def stops(*arguments):
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        rows = json.loads((tmp_path / "explanations.json").read_text())
+        assert len(rows) == len(seen) - 1  # written as it goes
+        return explain_picture(*arguments)
+
+    monkeypatch.setattr(explain, "_explain_picture", stops)
+    code = cli.main(["explain", str(files / "model.keras"), *[str(files / "a.png")] * 4,
+                     "--method", "saliency", "--out", str(tmp_path)])
+    assert code == 1 and "Interrupted" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "explanations.json").read_text())) == 2
+
+
+def test_compare_leaves_damaged_pictures_out(files, tmp_path, capsys):
+    for name, data in (("a.png", (files / "a.png").read_bytes()), ("b.png", bomb()),
+                       ("c.png", b"no image")):
+        (tmp_path / name).write_bytes(data)
+    code = cli.main(["compare", str(files / "model.keras"), str(tmp_path), "--methods", "saliency",
+                     "--metrics", "deletion", "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr()
+    assert code == 1 and "Comparing on 1 examples" in printed.out
+    assert "b.png: left out: Expected a picture of at most" in printed.err
+    assert "c.png: left out" in printed.err and (tmp_path / "out" / "comparison.md").exists()
 
 
 @needs_export

@@ -168,7 +168,7 @@ def test_command_line(model, tmp_path, capsys):
                               max_images=2, scale="0..1")
     assert code == 0 and "Comparing on 2 examples" in capsys.readouterr().out
     assert (tmp_path / "out" / "comparison.md").exists()
-    examples = _compare_files.load_examples(tmp_path, model, 3, "-1..1")
+    examples, _ = _compare_files.load_examples(tmp_path, model, 3, "-1..1")
     assert examples.shape == (3, 12, 16, 3) and -1 <= examples.min() < -0.5
     with pytest.raises(FileNotFoundError, match="a folder of pictures"):
         _compare_files.load_examples(tmp_path / "nothing", model)
