@@ -27,26 +27,48 @@ for name in sys.argv[2:]:
 """
 
 
-def load_elsewhere(folder, names, imports):
+def load_elsewhere(folder, names, imports, **environment):
     done = subprocess.run(
         [sys.executable, "-c", LOAD.format(imports=imports), str(folder), *names],
-        capture_output=True, text=True, env={**os.environ})
+        capture_output=True, text=True, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def save_all(folder):
+    """Every method as a file; the heatmaps that it gives here."""
+    model, x = KINDS["functional"].model, KINDS["functional"].inputs(2)
+    np.save(folder / "x.npy", x)
+    maps = {}
+    for name in METHODS:
+        explained = getattr(kx, name)(model, **FAST.get(name, {}))
+        explained.save(folder / f"{name}.keras")
+        maps[name] = run(explained, x)["heatmap"]
+    return maps
+
+
+def assert_loaded(folder, maps, near):
+    for name, wanted in maps.items():
+        found = np.load(folder / f"{name}.npy")
+        np.testing.assert_allclose(found, wanted, atol=near * max(1, np.abs(wanted).max()),
+                                   err_msg=name)
 
 
 @pytest.mark.parametrize("imports", ["import keras, keras_explain", "import keras_explain, keras"])
 def test_every_method_loads_in_a_fresh_process(tmp_path, imports):
-    model, x = KINDS["functional"].model, KINDS["functional"].inputs(2)
-    np.save(tmp_path / "x.npy", x)
-    maps = {}
-    for name in METHODS:
-        explained = getattr(kx, name)(model, **FAST.get(name, {}))
-        explained.save(tmp_path / f"{name}.keras")
-        maps[name] = run(explained, x)["heatmap"]
+    maps = save_all(tmp_path)
     load_elsewhere(tmp_path, METHODS, imports)
-    for name, wanted in maps.items():
-        found = np.load(tmp_path / f"{name}.npy")
-        np.testing.assert_allclose(found, wanted, atol=1e-5 * max(1, np.abs(wanted).max()))
+    assert_loaded(tmp_path, maps, 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_every_method_loads_on_the_other_backends(tmp_path, backend):
+    if backend == keras.backend.backend():
+        pytest.skip("the backend that saves")
+    pytest.importorskip(backend)
+    maps = save_all(tmp_path)
+    load_elsewhere(tmp_path, METHODS, "import keras, keras_explain", KERAS_BACKEND=backend)
+    assert_loaded(tmp_path, maps, 1e-4)
 
 
 def first_against_last(outputs):

@@ -18,18 +18,39 @@ ROOT = pathlib.Path(kx.__file__).parent
 LAZY = ("", "lime", "metrics")
 RIGHT = """
 import keras
+import numpy as np
 import keras_explain as kx
 
+x = np.zeros((2, 8, 8, 3))
 model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
 explained = kx.occlusion(model, patch_size=4, stride=2, target=1, score="logit")
 kx.grad_cam(model, layer="conv", resize=False)
 kx.smooth_grad(model, samples=8, noise=0.2, signed=True)
+area: float = kx.metrics.deletion(explained, x, steps=8, verbose=0)[0]
+table = kx.compare(model, x, ["grad_cam"], ["sparseness"], seed=3)
+print(table.to_markdown(), table.interval("grad_cam", "sparseness")[1] + 1)
+print(kx.linear.mean_gradient(model, x, target=1).top(3)[0][0].name.upper())
+print(kx.error_analysis.analyze_errors(model, x, [0, 1]).most_confused(1)[0].rate + 1)
+print(kx.export(explained, "served", class_names=["a", "b"]).name)
+kx.callbacks.ExplanationCallback(kx.grad_cam, x, [0, 1], pick="worst")
+picture = kx.images.overlay(x[0], x[0, :, :, 0], alpha=0.3)
+kx.plots.comparison(picture, {"a": picture[..., 0]}, title="one").savefig("one.png")
+print(kx.SavedExplainer("served", outputs=["heatmap"])({})["error"])
 """
 WRONG = {
     "kx.grad_cammm(model)": 'Module has no attribute "grad_cammm"',
     "kx.occlusion(model, patch_sise=4)": 'Unexpected keyword argument "patch_sise"',
     "kx.occlusion(model, score='loss')": 'has incompatible type',
     "kx.grad_cam(model, 'conv5')": "Too many positional arguments",
+    "kx.metrics.deletion(explained, x, stepz=8)": 'Unexpected keyword argument "stepz"',
+    "kx.metrics.weight_randomization(kx.grad_cam, model, x, steps=2)": '"steps"',
+    "kx.compare(model, x, verbose=2)": "has incompatible type",
+    "kx.linear.mean_gradient(model, x, 1)": "Too many positional arguments",
+    "kx.export(explained, 'served', format='onx')": "has incompatible type",
+    "kx.callbacks.ExplanationCallback(kx.grad_cam, x, pick='best')": "has incompatible type",
+    "kx.callbacks.GradCAMCallback(x, every_n_epoch=2)": 'Unexpected keyword argument',
+    "kx.images.overlay(x[0], x[0], alfa=0.3)": 'Unexpected keyword argument "alfa"',
+    "kx.metrics.Meter(explained, batchsize=3)": 'Unexpected keyword argument "batchsize"',
 }
 
 
