@@ -38,10 +38,11 @@ SHARED = {
     "normalize": ("raw numbers or a range", {None}),
     "resize": ("enlarge a map to the input's size", {True}),
     "signed": ("whether the sign is kept or meant", {False, None}),
+    "top": ("how many of the best classes are asked for", {None}),
     # numbers of a method
-    "baseline": ("what stands in for hidden parts", {"mean", "zero", "blur"}),
+    "baseline": ("what stands in for hidden parts", {"mean", "zero", "blur", ""}),
     "patch_size": ("side of what is hidden at once", {None, 1}),
-    "samples": ("perturbed inputs", {1024, 250, 100, 32, 10}),
+    "samples": ("perturbed inputs", {2000, 1024, 1000, 250, 100, 32, 10}),
     "steps": ("points of an integral or a curve", {32, 50}),
     "seed": ("randomness", {0}),
     "batch_size": ("rows that a forward pass sees", set(range(1, 1025))),
@@ -98,15 +99,33 @@ OWN = {
     "comparison": {"predictions"}, "confusion_matrix": {"analyses"},
     "gallery": {"colors"}, "error_gallery": {"analysis", "rows"},
     "filmstrip": {"frames", "min_side", "max_side", "gap"}, "caption": {"text"},
-    "LimeCallback": {"explainer", "num_features", "tolerance", "top"},
-    "ExplanationCallback": {"pick"},
+    "LimeImageExplainer": {"segments", "precision"},
+    "LimeTextExplainer": {"words", "split"},
+    "LimeExplainer": {"sampler", "kernel", "surrogate", "tolerance", "num_features"},
+    "submodular_pick": {"num_features", "budget", "vocabulary"},
+    "Surrogate": {"problem"}, "Exponential": {"changes"}, "Explanation": {"sign", "text"},
+    "Predictor": {"batch", "scores", "binary", "pad_to", "executor", "count", "sample", "compose",
+                  "may_be_undefined"},
+    "Table": {"names", "exact", "bins", "categorical", "row", "part", "values", "groups"},
+    "Vocabulary": {"subjects"}, "split_words": {"text"},
+    "felzenszwalb": {"min_size", "sigma", "scale"}, "grid": {"num_segments"},
+    "lsc": {"compactness", "num_segments"}, "slic": {"compactness", "num_segments"},
+    "quickshift": {"max_dist", "kernel_size", "ratio"}, "seeds": {"num_segments"},
+    "segment": {"method"}, "TextScores": {"color"}, "top_expressions": {"width", "texts"},
+    "LimeCallback": {"explainer"}, "ExplanationCallback": {"pick"},
     "CoefficientCallback": {"step"}, "ErrorAnalysisCallback": {"step"},
-    "Explainer": {"dtype", "trainable", "default", "values", "request"},
-    "FeatureMap": {"value"}, "CAM": {"features", "gradients"},
+    "Explainer": {"dtype", "trainable", "default", "values", "request", "chosen"},
+    "ModifiedGradient": {"activation"}, "FeatureMap": {"value", "row"},
+    "CAM": {"features", "gradients"},
 }
 FAMILIES = {"GradCAMCallback": ("ExplanationCallback",), "SaliencyCallback": (
     "ExplanationCallback",), "OcclusionCallback": ("ExplanationCallback", "occlusion"),
-    "LimeCallback": ("LimeCallback", "ExplanationCallback"),
+    "LimeCallback": ("LimeCallback", "LimeExplainer", "ExplanationCallback"),
+    **{name: (name, "LimeExplainer") for name in (
+        "LimeImageExplainer", "LimeTextExplainer", "LimeTabularExplainer")},
+    **{name: ("Surrogate",) for name in (
+        "DecisionTree", "ForwardSelection", "HighestWeights", "KLasso", "Ridge")},
+    "ModifiedGradient": ("ModifiedGradient", "Explainer"),
     "FeatureMap": ("FeatureMap", "Explainer"), "CAM": ("CAM", "FeatureMap", "Explainer")}
 # Shared arguments come in this order, whatever stands between them.
 ORDERS = (
@@ -115,7 +134,6 @@ ORDERS = (
     ("samples", "batch_size"), ("log_dir", "every_n_epochs", "every_n_batches", "max_images"),
     ("alpha", "title"), ("layer", "node_index", "reshape", "resize"),
 )
-LATER = ("lime", "superpixels", "text")  # their signatures are not yet of this vocabulary
 
 
 def members(module):
@@ -131,7 +149,7 @@ def public():
         found = getattr(module, name)
         made = getattr(found, "__module__", "")
         if id(found) in seen or not made.startswith("keras_explain.") or not callable(found) \
-                or made.split(".")[1] in LATER or module.__name__.split(".")[-1] in LATER:
+                or inspect.ismodule(found):
             continue
         seen.add(id(found))
         label = f"{module.__name__.removeprefix('keras_explain')}.{name}".strip(".")
@@ -177,7 +195,7 @@ def test_is_typed_and_documented(owner, function):
     typing.get_type_hints(inspect.unwrap(function), vars(importlib.import_module(
         inspect.unwrap(function).__module__)) | _type_checking_names())
     method = function.__name__ not in (owner, "__init__")
-    inherited = owner in ("CAM", "FeatureMap")  # they say it once, in `Explainer`
+    inherited = owner in ("CAM", "FeatureMap", "ModifiedGradient")  # see `Explainer`
     assert function.__doc__ or not method or inherited
     if not method and not inherited:
         said = f"{function.__doc__}\n{getattr(_class_of(function), '__doc__', '')}"
@@ -191,9 +209,9 @@ def _class_of(function):
 
 
 def _type_checking_names():
-    import matplotlib
+    import matplotlib.figure
 
-    return {"matplotlib": matplotlib}
+    return {"matplotlib": matplotlib, "Figure": matplotlib.figure.Figure}
 
 
 @pytest.mark.parametrize("owner, function", PUBLIC)
@@ -237,12 +255,10 @@ def test_what_says_how_is_named(owner, function):
                     "log_dir", "every_n_epochs", "baseline", "steps", "samples",
                     "layer", "resize", "normalize", "feature_names"}
     assert not always_named & set(positional)
-    target_beside = owner == "Metric"  # what a metric is called with, not what users call
-    assert target_beside or "target" not in positional
+    # What a metric is called with, not what users call; and what is asked of an answer.
+    assert owner in ("Metric", "Explanation", "Predictor") or "target" not in positional
 
 
 def test_every_word_of_the_vocabulary_is_used():
     used = {p.name for item in PUBLIC for p in parameters(item.values[1])}
-    own = set().union(*OWN.values())
-    later = {"explanations", "preprocess", "tokenizer"} if LATER else set()
-    assert set(SHARED) | own <= used | later
+    assert set(SHARED) | set().union(*OWN.values()) <= used

@@ -53,7 +53,7 @@ class Explainer(keras.layers.Layer):
         self.question.choose_inputs(default)
         self.keys = self.question.keys
 
-    def explain_gradients(self):
+    def explain_gradients(self) -> None:
         """Settle the same, and where to differentiate for them: `places`, and the Values `cut`."""
         self.explain_inputs(explainable_inputs(self.question.program))
         self.places = tuple(self.question.differentiable_places())

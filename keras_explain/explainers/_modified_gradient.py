@@ -1,8 +1,14 @@
 """Gradients whose way back through the activations is changed by a rule."""
 
+from typing import Any, Unpack
+
+import keras
+
 from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers.saliency import maps_of
 from keras_explain.graph.program import get_mask, set_mask, view
+from keras_explain.signatures import spell_out
 
 
 class ModifiedGradient(Explainer):
@@ -13,15 +19,18 @@ class ModifiedGradient(Explainer):
     the model's own, and only the gradient differs (`keras.ops.custom_gradient`).
 
     Args:
-        model: see `Explainer`.
+        model: a built `keras.Model`. It is shared, never changed.
         signed: True keeps the sign, summed over the channels; else the largest magnitude.
-        **options: see `Explainer`.
+        **options: `target`, `score` and the other options of `Explainer`.
 
     Raises:
         ValueError: the rule changes nothing in this model.
     """
 
-    def __init__(self, model, *, signed=False, **options):
+    @spell_out(Explainer)
+    def __init__(
+        self, model: keras.Model, *, signed: bool = False, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(model, **options)
         self.signed = signed
         plain, self.question.program = self.question.program, self.question.program.replace(
@@ -30,16 +39,17 @@ class ModifiedGradient(Explainer):
             raise ValueError(self.nothing_to_change())
         self.explain_gradients()
 
-    def change(self, activation):
+    def change(self, activation: Any) -> Any:
+        """The function in place of `activation`, or `activation` itself."""
         raise NotImplementedError
 
-    def nothing_to_change(self):
+    def nothing_to_change(self) -> str:
         """The error's words where the rule changes nothing."""
         return (f"Expected a model with activations that {type(self).__name__} changes, received"
                 f" {self.model.name!r} without any in reach (a layer that cannot be traced hides"
                 " its own). Use `saliency`, the plain gradient.")
 
-    def compute(self, values, request):
+    def compute(self, values: list[Any], request: Any) -> tuple[Any, ...]:
         _, grads, predictions = self.question.differentiate(values, request, self.cut)
         return maps_of(self, grads, self.signed), predictions
 

@@ -59,9 +59,9 @@ class Predictor:
         model: Any,
         *,
         preprocess: Callable[..., Any] | None = None,
+        target: Callable[..., Any] | None = None,
         output: str | int | None = None,
         binary: bool | None = None,
-        target: Callable[..., Any] | None = None,
         executor: Callable[..., Any] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
