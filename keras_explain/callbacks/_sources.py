@@ -165,8 +165,12 @@ def _explains_alone(builder):
 
 
 def _at_native_size(explained):
-    """The same method with maps at the size they are computed at; the browser enlarges them."""
-    if not getattr(explained.explainer, "resize", False):
+    """The same method with maps at the size they are computed at; the browser enlarges them.
+
+    It stretches them over the whole picture. Maps that belong elsewhere stay laid over the input.
+    """
+    explainer = explained.explainer
+    if not getattr(explainer, "resize", False) or not explainer.lies_evenly:
         return explained
     return explained.explainer.variant(resize=False).explained_model()
 

@@ -8,9 +8,11 @@ from keras import ops
 
 from keras_explain import backend
 from keras_explain.checks import check_integer, check_per_axis
+from keras_explain.engine.resizing import lay
 from keras_explain.engine.resizing import resize as resized
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._options import LayerOptions
+from keras_explain.explainers._placement import Placement
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.steps import Value
 from keras_explain.signatures import spell_out
@@ -68,6 +70,18 @@ class FeatureMap(Explainer):
         if self.several:
             self.keys = self.layer_path
         self.native_shapes = tuple(shapes)
+        self.placements = tuple(self._placement(c, s) for c, s in zip(calls, shapes, strict=True))
+
+    def _placement(self, call, shape):
+        source, axes = self.question.explained[0], self._image_axes()
+        if len(shape) != len(axes) or source.spec.dtype == "string":
+            return None
+        found = Placement(self.question.scored, source, axes, call.outputs[0], self.reshape,
+                          call.path)
+        sizes = [source.spec.shape[a] for a in axes]
+        if self.resize and None not in sizes:
+            found.at(sizes)
+        return found
 
     def _find(self, layer):
         if layer is not None:
@@ -125,6 +139,11 @@ class FeatureMap(Explainer):
         return heatmap_axes(self.question.program, self.question.explained[0])
 
     @property
+    def lies_evenly(self) -> bool:
+        """Whether stretching the maps over the whole input lays them where they belong."""
+        return all(p is None or p.is_even() for p in self.placements)
+
+    @property
     def place(self) -> Any:
         return self.layer_path
 
@@ -137,11 +156,17 @@ class FeatureMap(Explainer):
         for value, shape in zip(self.features, self.native_shapes, strict=True):
             heatmap, predictions = self.map_at(value, values, request)
             if self._resizes(shape):
-                image = values[self.question.index(self.question.explained[0])]
-                axes = heatmap_axes(self.question.program, self.question.explained[0])
-                heatmap = resized(heatmap, [ops.shape(image)[a] for a in axes])
+                heatmap = self.lay_over(heatmap, value, values)
             heatmaps.append(heatmap)
         return heatmaps, predictions
+
+    def lay_over(self, heatmap: Any, value: Value, values: list[Any], outside: str = "zero") -> Any:
+        """A map of the feature map `value` at the size of the input, where its cells look."""
+        image = values[self.question.index(self.question.explained[0])]
+        sizes = [ops.shape(image)[a] for a in self._image_axes()]
+        placement = self.placements[self.features.index(value)]
+        axes = placement and placement.at(sizes)
+        return lay(heatmap, axes, sizes, outside) if axes else resized(heatmap, sizes)
 
     def map_at(self, value: Value, values: list[Any], request: Any) -> tuple[Any, Any]:
         raise NotImplementedError

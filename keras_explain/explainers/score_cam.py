@@ -9,7 +9,6 @@ from keras_explain.checks import check_positive
 from keras_explain.engine import sliding
 from keras_explain.engine.folding import bind, folded
 from keras_explain.engine.hiding import expand_mask
-from keras_explain.engine.resizing import resize
 from keras_explain.explainers._cam import FeatureMap
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import FeatureMapOptions
@@ -49,7 +48,7 @@ class ScoreCAM(FeatureMap):
 
         def score(pairs):
             rows = pairs // count
-            visible = self._masked(values, rows, ops.take(flat, pairs, axis=0))
+            visible = self._masked(values, value, rows, ops.take(flat, pairs, axis=0))
             scores = self.question.scores(*program(visible))
             return ops.sum(scores * ops.take(chosen, rows, axis=0), axis=-1)
 
@@ -62,12 +61,12 @@ class ScoreCAM(FeatureMap):
         weights = ops.reshape(weights, (-1, count, *[1] * len(self.image_axes)))
         return ops.relu(ops.sum(weights * maps, axis=1)), predictions
 
-    def _masked(self, values, rows, maps):
+    def _masked(self, values, value, rows, maps):
         """The examples `rows`, the explained input seen through `maps`."""
         inputs = take_rows(values, rows)
         index = self.question.index(self.question.explained[0])
         image = inputs[index]
-        maps = resize(maps, [ops.shape(image)[a] for a in self.image_axes])
+        maps = self.lay_over(maps, value, values, outside="edge")
         space = tuple(range(1, len(maps.shape)))
         low = ops.min(maps, axis=space, keepdims=True)
         maps = ops.divide_no_nan(maps - low, ops.max(maps, axis=space, keepdims=True) - low)

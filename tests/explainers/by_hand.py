@@ -84,11 +84,14 @@ def gradient(fn, x, step=1e-6):
 
 
 def enlarge(small, shape):
-    """Bilinear interpolation with half-pixel centers, pixel by pixel."""
+    """A map of "features" over the image, pixel by pixel: linear between the middles of windows.
+
+    The first window of a 3x3 convolution without padding has its middle at pixel 1.
+    """
     large = np.zeros(shape)
     for y, x in np.ndindex(*shape):
-        v = np.clip((y + 0.5) * small.shape[0] / shape[0] - 0.5, 0, small.shape[0] - 1)
-        u = np.clip((x + 0.5) * small.shape[1] / shape[1] - 0.5, 0, small.shape[1] - 1)
+        v = np.clip(y - 1.0, 0, small.shape[0] - 1)
+        u = np.clip(x - 1.0, 0, small.shape[1] - 1)
         top, left = int(v), int(u)
         below, right = min(top + 1, small.shape[0] - 1), min(left + 1, small.shape[1] - 1)
         v, u = v - top, u - left

@@ -21,7 +21,7 @@ from keras_explain.graph.probing import to_float64
 from keras_explain.graph.steps import Step, Value, is_of_keras
 
 # Layers and operations whose output at a pixel needs only that pixel.
-_POINTWISE = {
+POINTWISE = {
     "_Cast", "KeepMask", "SetMask", "Activation", "ReLU", "LeakyReLU", "ELU", "Identity",
     "Rescaling", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
     "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "RandomFlip",
@@ -40,7 +40,7 @@ _POINTWISE = {
     "HardSigmoid", "HardSilu", "HardTanh", "HardShrink", "SoftShrink", "TanhShrink", "Threshold",
     "Softplus", "Softsign", "LogSigmoid", "Squareplus", "SparsePlus", "SparseSigmoid",
 }
-_OVER_CHANNELS = {"Softmax", "LogSoftmax", "Concatenate", "LayerNormalization", "UnitNormalization",
+OVER_CHANNELS = {"Softmax", "LogSoftmax", "Concatenate", "LayerNormalization", "UnitNormalization",
                   "RMSNormalization", "BatchNormalization"}
 _FUNCTION_SIZES = (7, 5, 6)  # of the maps on which an activation is tried
 
@@ -101,13 +101,13 @@ def _is_known(step, name):
         known = fn.kind == "dense" or fn.kind == "norm" and fn.layer.axis % rank == rank - 1
         return known and (fn.activation in (None, backend.swish)
                           or _is_keras_function(fn.activation))
-    if name in _OVER_CHANNELS:
+    if name in OVER_CHANNELS:
         axis = getattr(fn, "axis", -1)
         axes = [axis] if isinstance(axis, int) else list(axis)
         return [a % rank for a in axes] == [rank - 1]
     if name == "Activation":
         return _is_keras_function(fn.activation)
-    return name in _POINTWISE
+    return name in POINTWISE
 
 
 def _is_keras_function(fn):

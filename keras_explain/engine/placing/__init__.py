@@ -1,0 +1,1 @@
+"""Where the cells of feature maps lie over the input."""
