@@ -37,7 +37,7 @@ class Occlusion(Explainer):
     signed = True
 
     def __init__(self, model, *, patch_size=None, stride=None, baseline="mean",
-                 batch_size=64, score="probability", engine="auto",
+                 batch_size=64, score=None, engine="auto",
                  precision="float32", search="full", **options):
         super().__init__(model, score=score, **options)
         self.explain_inputs(image_like(self.question.program))

@@ -30,7 +30,7 @@ class RISE(Explainer):
 
     def __init__(self, model, *, samples=1024, grid=7, probability=0.5, baseline="mean",
                  estimator="centered", sampling="sobol", seed=0, batch_size=64,
-                 score="probability", **options):
+                 score=None, **options):
         super().__init__(model, score=score, **options)
         self.samples = check_positive("samples", samples)
         self.batch_size = check_positive("batch_size", batch_size)

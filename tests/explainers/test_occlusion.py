@@ -48,14 +48,14 @@ def flat(shape, units=3, seed=0, dtype="float32"):
     return alive(keras.Model(x, layers.Dense(units, activation="softmax")(y)), None, seed)
 
 
-def probability(model, index):
+def log_odds(model, index):
     weights = [np.array(w, "float64") for w in model.get_weights()]
     scale = 255 if model.input.dtype == "uint8" else 1
 
     def score(x):
         hidden = np.tanh(x.reshape(len(x), -1).astype("float64") / scale @ weights[0] + weights[1])
         odds = np.exp(hidden @ weights[2] + weights[3])
-        return (odds / odds.sum(axis=-1, keepdims=True))[:, index]
+        return np.log(odds[:, index] / np.delete(odds, index, axis=-1).sum(axis=-1))
 
     return score
 
@@ -74,7 +74,7 @@ def test_equals_a_loop(shape, patch, stride):
     found, axes = heatmap(explained, x), tuple(range(len(shape) - 1))
     for row in range(2):
         hidden = np.broadcast_to(x[row].mean(axis=axes, keepdims=True), shape)
-        wanted = brute_force(probability(model, 1), x[row], patch, stride, hidden, axes)
+        wanted = brute_force(log_odds(model, 1), x[row], patch, stride, hidden, axes)
         np.testing.assert_allclose(found[row], wanted, atol=2e-6)
     assert found.min() < 0 < found.max()
 
@@ -85,8 +85,13 @@ def test_sequence_equals_a_loop():
     found = heatmap(kx.occlusion(kind.model, patch_size=5, stride=3, target=1, baseline="zero"), x)[
         0
     ]
-    wanted = brute_force(lambda x: run(kind.model, x)[:, 1], x[0], (5,), (3,), 0 * x[0], (0,))
-    np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+    def score(x):
+        p = run(kind.model, x)[:, 1].astype("float64")
+        return np.log(p / (1 - p))
+
+    wanted = brute_force(score, x[0], (5,), (3,), 0 * x[0], (0,))
+    np.testing.assert_allclose(found, wanted, atol=4e-6)
     assert found.shape == (24,) and np.ptp(found) > 1e-3
 
 
@@ -94,7 +99,7 @@ def test_table_has_one_column_hidden_at_a_time():
     model = flat((5,))
     x = draw((5,), 2)
     found = heatmap(kx.occlusion(model, target=0, baseline="zero"), x)
-    wanted = [brute_force(probability(model, 0), row, (1,), (1,), 0 * row, (0,)) for row in x]
+    wanted = [brute_force(log_odds(model, 0), row, (1,), (1,), 0 * row, (0,)) for row in x]
     np.testing.assert_allclose(found, wanted, atol=2e-6)
 
 
@@ -125,7 +130,7 @@ def test_baseline(value, dtype):
     found = heatmap(kx.occlusion(model, patch_size=(3, 2), stride=2, target=0, baseline=given), x)[
         0
     ]
-    wanted = brute_force(probability(model, 0), x[0], (3, 2), (2, 2), hidden.astype(dtype), (0, 1))
+    wanted = brute_force(log_odds(model, 0), x[0], (3, 2), (2, 2), hidden.astype(dtype), (0, 1))
     np.testing.assert_allclose(found, wanted, atol=3e-6)
 
 
@@ -163,10 +168,12 @@ def test_channels_first_equals_channels_last():
             heatmap(kx.occlusion(last, **options), x), atol=1e-6)
 
 
-def test_explains_the_probability_of_the_top_class_by_default():
+def test_explains_the_log_odds_of_the_top_class_by_default():
     model, x = flat((6, 5, 1)), draw((6, 5, 1), 3)
     top = run(model, x).argmax(axis=-1)
-    found = heatmap(kx.occlusion(model, patch_size=3, stride=2), x)
+    explained = kx.occlusion(model, patch_size=3, stride=2)
+    assert explained.explainer.question.score == "log_odds"
+    found = heatmap(explained, x)
     for row in range(3):
         one = heatmap(kx.occlusion(model, patch_size=3, stride=2, target=int(top[row])), x)
         np.testing.assert_allclose(found[row], one[row], atol=1e-7)

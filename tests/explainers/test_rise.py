@@ -48,8 +48,8 @@ def wanted(batch, estimator, sampling):
 def test_is_the_weighted_mean_of_the_masks(estimator, sampling, batch_size):
     batch = by_hand.images(3)
     found = by_hand.explain(
-        kx.rise, batch, samples=MASKS, grid=GRID, probability=PROBABILITY, estimator=estimator,
-        sampling=sampling, seed=SEED, batch_size=batch_size, baseline="zero")
+        kx.rise, batch, score="probability", samples=MASKS, grid=GRID, probability=PROBABILITY,
+        estimator=estimator, sampling=sampling, seed=SEED, batch_size=batch_size, baseline="zero")
     by_hand.close(found, wanted(batch, estimator, sampling))
 
 
@@ -66,13 +66,14 @@ def test_sobol_and_centering_need_fewer_masks():
     """Against a long run: the same map from fewer masks than the paper's estimator needs."""
     model, _ = by_hand.network()
     image = by_hand.images(1)
-    truth = kx.rise(model, samples=4096, grid=3, batch_size=512)(image)["heatmap"]
-    truth = ops.convert_to_numpy(truth).ravel()
+    long = kx.rise(model, samples=4096, grid=3, batch_size=512, score="probability")
+    truth = ops.convert_to_numpy(long(image)["heatmap"]).ravel()
 
     def correlation(**options):
         found = []
         for seed in range(3):
-            explained = kx.rise(model, grid=3, samples=128, seed=seed, batch_size=128, **options)
+            explained = kx.rise(model, grid=3, samples=128, seed=seed, batch_size=128,
+                                score="probability", **options)
             found.append(np.corrcoef(ops.convert_to_numpy(explained(image)["heatmap"]).ravel(),
                                      truth)[0, 1])
         return np.mean(found)
