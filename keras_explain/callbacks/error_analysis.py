@@ -70,7 +70,7 @@ class ErrorAnalysisCallback(ReportCallback):
     def prepare(self) -> None:
         """Build the explained model, and check labels and heatmaps on one example."""
         self._explained = request_model(self.model, self.builder)
-        self._analyse()
+        self._analyze()
         maps = self._why(np.zeros(1, int), np.zeros(1, int), np.zeros(1, int))
         if np.ndim(maps.true) != 3:
             raise ValueError(
@@ -80,7 +80,7 @@ class ErrorAnalysisCallback(ReportCallback):
 
     def report(self, step: int) -> None:
         """Log matrix, report, gallery and scalars."""
-        analysis = self._analyse()
+        analysis = self._analyze()
         self.figure("confusion", plots.confusion_matrix({f"epoch {step + 1}": analysis}), step)
         self.text("report", analysis.report(), step)
         self.scalar("accuracy", analysis.accuracy, step)
@@ -94,7 +94,7 @@ class ErrorAnalysisCallback(ReportCallback):
                                          title=f"epoch {step + 1}")
             self.figure("gallery", figure, step)
 
-    def _analyse(self):
+    def _analyze(self):
         return analyze_errors(self.model, self.inputs, self.labels, class_names=self.class_names,
                               verbose=0)
 
