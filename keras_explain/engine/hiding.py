@@ -1,4 +1,8 @@
-"""What an input looks like with nothing to see: baselines and the filling of patches."""
+"""What an input looks like with nothing to see: baselines and the filling of patches.
+
+A *baseline* is what the user asks for: a word, a number, a color, an array, or several of them.
+A *fill* is one of these, and `Fills` are those of a baseline on a batch.
+"""
 
 import base64
 import zlib
@@ -7,18 +11,25 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_explain.engine.noise import normal
 from keras_explain.engine.sliding import blurred
 
-NAMED = ("mean", "zero", "blur")
+NAMED = ("mean", "zero", "blur", "noise")
+OF_PARTS = (*NAMED, "inpaint", "several")
+SEVERAL = ("mean", "blur", "noise", "inpaint")
+# Weight of the mean of all that is seen, where nothing is seen nearby.
+FAR = 1e-4
 
 
-def check(name, value, spec):
+def check(name, value, spec, of_parts=False):
     """A baseline as the rest of this module takes it: one of `NAMED`, or a float32 array.
 
     Args:
         name: of the argument, for the error.
         value: what the user gave: a word, a number, an array, or what `to_config` made of it.
         spec: symbolic input that it is to fit.
+        of_parts: whether parts of an input are hidden, so that a fill may depend on the rest of
+            it ("inpaint"), and may be several ("several", or an array with an axis of fills).
 
     Raises:
         ValueError: another word, an array that does not fit the input, "blur" of integer tokens
@@ -26,12 +37,20 @@ def check(name, value, spec):
     """
     shape = spec.shape[1:]
     if isinstance(value, str):
-        if value not in NAMED:
+        allowed = OF_PARTS if of_parts else NAMED
+        if value not in allowed:
             raise ValueError(
-                f"Expected `{name}` to be one of {NAMED}, a number, a color or an array,"
+                f"Expected `{name}` to be one of {allowed}, a number, a color or an array,"
                 f" received {value!r}."
             )
-        if value == "blur" and "float" not in spec.dtype and len(shape) < 2:
+        if value in ("several", "inpaint") and len(shape) < 2:
+            raise ValueError(
+                f"Expected `{name}` of columns and tokens to be a word for one fill, a number or"
+                f" an array, received {value!r}, which images and series know. Give some rows of"
+                f" your data as one array, shape (rows, {shape[-1] if shape else ''}): each"
+                " stands in once."
+            )
+        if value in ("blur", "noise") and "float" not in spec.dtype and len(shape) < 2:
             raise ValueError(
                 f'Expected `{name}` "zero" or a number for integer tokens or columns, received'
                 f" {value!r}."
@@ -43,8 +62,11 @@ def check(name, value, spec):
         )
     value = from_config(value)
     known = tuple(1 if n is None else n for n in shape)
+    one = value.shape
+    if of_parts and _is_stack(value, spec) and len(value):
+        one = one[1:]
     try:
-        fits = np.broadcast_shapes(value.shape, known) == known
+        fits = np.broadcast_shapes(one, known) == known
     except ValueError:
         fits = False
     if not fits and None not in shape:
@@ -69,6 +91,17 @@ def from_config(value):
         numbers = np.frombuffer(zlib.decompress(base64.b64decode(value["float32"])), "float32")
         return numbers.reshape(value["shape"])
     return np.asarray(value, "float32")
+
+
+def split(value, spec):
+    """The fills of a checked baseline: one, or several."""
+    if isinstance(value, str):
+        return SEVERAL if value == "several" else (value,)
+    return tuple(value) if _is_stack(value, spec) else (value,)
+
+
+def _is_stack(value, spec):
+    return not isinstance(value, str) and value.ndim == len(spec.shape)
 
 
 def is_tokens(image):
@@ -101,6 +134,110 @@ def baseline(image, axes, value):
     pixels = ops.cast(image, "float32")
     if value == "mean":
         pixels = ops.mean(pixels, axis=axes, keepdims=True) + ops.zeros_like(pixels)
+    elif value == "noise":
+        pixels = _noise(pixels, axes)
     else:
         pixels = blurred(pixels, axes)
+    return to_dtype(pixels, dtype)
+
+
+def to_dtype(pixels, dtype):
+    """Float32 pixels as an input's dtype."""
+    dtype = keras.backend.standardize_dtype(dtype)
     return ops.cast(pixels if "float" in dtype else ops.round(pixels), dtype)
+
+
+def _noise(pixels, axes):
+    """Normal noise of each channel's own mean, deviation and range; the same for every batch."""
+    low, mean, high = (f(pixels, axis=axes, keepdims=True) for f in (ops.min, ops.mean, ops.max))
+    deviation = ops.std(pixels, axis=axes, keepdims=True)
+    numbers = normal(ops.shape(pixels)[1:], ops.zeros((), "int32"), seed=0)[None]
+    return ops.clip(mean + deviation * numbers, low, high)
+
+
+def inpaint(pixels, seen, axes, sigmas=None):
+    """Each pixel as the mean of those that are seen around it, weighted by a Gaussian.
+
+    A normalized convolution (Knutsson, Westin 1993). Where nothing is seen nearby, the mean of
+    all that is seen.
+
+    Args:
+        pixels: float32 of shape (N, ...).
+        seen: how much each place is seen, 0 to 1, shape (N, *sizes).
+        axes: of the places.
+        sigmas: standard deviation in pixels for each axis; None: a twentieth of it.
+    """
+    seen = expand_mask(seen, len(pixels.shape), axes)
+    visible = pixels * seen
+    mean = ops.divide_no_nan(ops.sum(visible, axis=axes, keepdims=True),
+                             ops.sum(seen, axis=axes, keepdims=True))
+    weights = blurred(seen, axes, sigmas)
+    return (blurred(visible, axes, sigmas) + FAR * mean) / (weights + FAR)
+
+
+class Fills:
+    """What stands in for the hidden parts of a batch: one fill, or several.
+
+    Args:
+        image: the model's input, shape (N, ...).
+        axes: see `baseline`.
+        fills: as `split` gives them.
+        sigmas: of "inpaint", see there.
+    """
+
+    def __init__(self, image, axes, fills, sigmas=None):
+        self.image, self.axes, self.sigmas, self.count = image, axes, sigmas, len(fills)
+        named = [i for i, f in enumerate(fills) if isinstance(f, str) and f == "inpaint"]
+        self.inpainted = named[0] if named else None
+        # A fill that depends on what is seen is made when that is known; see `take`.
+        self.each = [baseline(image, axes, "zero" if i == self.inpainted else fill)
+                     for i, fill in enumerate(fills)]
+
+    def take(self, which, seen):
+        """What stands in for the rows `which`: example times fills plus fill, int32 (B,).
+
+        Args:
+            seen: how much each place of these rows is seen, 0 to 1, (B, *sizes).
+        """
+        if self.count == 1:
+            found = ops.take(self.each[0], which, axis=0)
+        else:
+            stack = ops.stack(self.each, axis=1)
+            found = ops.take(ops.reshape(stack, (-1, *ops.shape(stack)[2:])), which, axis=0)
+        if self.inpainted is None:
+            return found
+        pixels = ops.cast(ops.take(self.image, which // self.count, axis=0), "float32")
+        painted = inpaint(pixels, ops.cast(seen, "float32"), self.axes, self.sigmas)
+        painted = to_dtype(painted, found.dtype)
+        chosen = ops.equal(which % self.count, self.inpainted)
+        return ops.where(ops.reshape(chosen, (-1, *[1] * (len(found.shape) - 1))), painted, found)
+
+
+def blend(image, hidden, seen, axes):
+    """The image as far as it is seen, `hidden` elsewhere; tokens are one or the other.
+
+    Args:
+        image, hidden: (B, ...).
+        seen: bool or 0 to 1, (B, *sizes).
+        axes: of the places.
+    """
+    seen = expand_mask(ops.cast(seen, "float32"), len(image.shape), axes)
+    if is_tokens(image):
+        return ops.where(seen > 0.5, image, hidden)
+    pixels, hidden = ops.cast(image, "float32"), ops.cast(hidden, "float32")
+    mixed = ops.where(seen >= 1, pixels, hidden + seen * (pixels - hidden))
+    return to_dtype(mixed, image.dtype)
+
+
+def average(maps, count):
+    """The mean over fills, and their standard deviation.
+
+    Args:
+        maps: float32 of shape (N * count, ...).
+        count: fills.
+
+    Returns:
+        Two tensors of shape (N, ...).
+    """
+    maps = ops.reshape(maps, (-1, count, *ops.shape(maps)[1:]))
+    return ops.mean(maps, axis=1), ops.std(maps, axis=1)

@@ -82,16 +82,18 @@ def spread(drops, sizes, grid):
     return drops
 
 
-def blurred(pixels, axes, relative_sigma=0.05):
+def blurred(pixels, axes, sigmas=None, relative_sigma=0.05):
     """Gaussian blur along `axes`, strong enough to hide objects.
 
     Args:
         pixels: float32 of shape (N, ...).
-        relative_sigma: standard deviation as a share of each axis.
+        sigmas: standard deviation in pixels, one for each axis.
+        relative_sigma: the same as a share of each axis, where `sigmas` is None.
     """
-    for axis in axes:
+    for i, axis in enumerate(axes):
         size = ops.shape(pixels)[axis]
-        sigma = ops.maximum(ops.cast(size, "float32") * relative_sigma, 1.0)
+        sigma = sigmas[i] if sigmas else ops.maximum(
+            ops.cast(size, "float32") * relative_sigma, 1.0)
         line = ops.arange(size, dtype="float32")
         weights = ops.exp(-0.5 * ops.square((line[:, None] - line[None, :]) / sigma))
         weights = weights / ops.sum(weights, axis=0, keepdims=True)

@@ -24,7 +24,8 @@ class Explainer(keras.layers.Layer):
     A subclass gives `compute(values, request) -> (heatmaps, predictions)`, where `heatmaps`
     is a list with one raw map of shape (N, ...) for each of `self.keys`, and ends its
     `__init__` with `self.explain_inputs(...)`. If it names `figures`, `compute` returns further
-    tensors of shape (N,), which become outputs under those names.
+    tensors of shape (N,), which become outputs under those names; before them, a list of maps
+    like the heatmaps for each name in `further_maps`, in the heatmaps' unit.
 
     Args:
         model: a built `keras.Model`. It is shared, never changed.
@@ -34,6 +35,7 @@ class Explainer(keras.layers.Layer):
     """
 
     figures = ()
+    further_maps = ()
 
     signed = False  # whether heatmaps have values below zero that mean something
 
@@ -77,14 +79,18 @@ class Explainer(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         values, request = self.question.split_inputs(inputs)
-        heatmaps, predictions, *figures = self.compute(values, request)
-        explained = self.question.explained
-        shown = explained * (len(heatmaps) // len(explained))  # one map for each layer
-        heatmaps = [self._without_padding(ops.cast(h, "float32"), v, values)
-                    for h, v in zip(heatmaps, shown, strict=True)]
-        heatmaps = [_normalized(h, self.normalize) for h in heatmaps]
+        heatmaps, predictions, *more = self.compute(values, request)
+        heatmaps, *further = [self._without_padding_each(maps, values)
+                              for maps in (heatmaps, *more[: len(self.further_maps)])]
+        scales = [_shift_and_scale(h, self.normalize) for h in heatmaps]
+        heatmaps = [_scaled(h - shift, scale)
+                    for h, (shift, scale) in zip(heatmaps, scales, strict=True)]
+        further = [[_scaled(m, scale) for m, (_, scale) in zip(maps, scales, strict=True)]
+                   for maps in further]
         return {"predictions": predictions, "heatmap": self.pack(heatmaps),
-                **dict(zip(self.figures, figures, strict=True))}
+                **{name: self.pack(maps)
+                   for name, maps in zip(self.further_maps, further, strict=True)},
+                **dict(zip(self.figures, more[len(self.further_maps) :], strict=True))}
 
     def compute(self, values: list[Any], request: Any) -> tuple[Any, ...]:
         """The raw heatmaps, a list, and the predictions of a batch; see the class."""
@@ -98,6 +104,12 @@ class Explainer(keras.layers.Layer):
             chosen: the explained classes as one-hot rows.
         """
         return [None] * len(chosen)
+
+    def _without_padding_each(self, maps, values):
+        explained = self.question.explained
+        shown = explained * (len(maps) // len(explained))  # one map for each layer
+        return [self._without_padding(ops.cast(m, "float32"), v, values)
+                for m, v in zip(maps, shown, strict=True)]
 
     def _without_padding(self, heatmap, value, values):
         ids = token_ids(self.question.program, value) if self.at_input_size else None
@@ -129,9 +141,11 @@ class Explainer(keras.layers.Layer):
         predictions = tree.map_structure(
             lambda v: keras.KerasTensor((batch, *v.spec.shape[1:]), v.spec.dtype), outputs
         )
-        heatmaps = [keras.KerasTensor((batch, *s), "float32") for s in self.heatmap_shapes()]
+        shapes = self.heatmap_shapes()
+        maps = {name: self.pack([keras.KerasTensor((batch, *s), "float32") for s in shapes])
+                for name in ("heatmap", *self.further_maps)}
         figures = {name: keras.KerasTensor((batch,), "float32") for name in self.figures}
-        return {"predictions": predictions, "heatmap": self.pack(heatmaps), **figures}
+        return {"predictions": predictions, **maps, **figures}
 
     def get_config(self):
         asked = self.question
@@ -167,12 +181,16 @@ class Explainer(keras.layers.Layer):
         return ExplainedModel(inputs, self(inputs), name=name or f"{self.name}_explained")
 
 
-def _normalized(heatmap, how):
+def _shift_and_scale(heatmap, how):
+    """What `normalize` subtracts from a heatmap, and divides it by; None: by nothing."""
     if how is None:
-        return heatmap
+        return 0.0, None
     axes = tuple(range(1, len(heatmap.shape)))
     if how == "max":
-        return ops.divide_no_nan(heatmap, ops.max(ops.abs(heatmap), axis=axes, keepdims=True))
+        return 0.0, ops.max(ops.abs(heatmap), axis=axes, keepdims=True)
     low = ops.min(heatmap, axis=axes, keepdims=True)
-    high = ops.max(heatmap, axis=axes, keepdims=True)
-    return ops.divide_no_nan(heatmap - low, high - low)
+    return low, ops.max(heatmap, axis=axes, keepdims=True) - low
+
+
+def _scaled(heatmap, scale):
+    return heatmap if scale is None else ops.divide_no_nan(heatmap, scale)

@@ -36,6 +36,10 @@ class Occlusion(Explainer):
 
     signed = True
 
+    @property
+    def further_maps(self):
+        return ("disagreement",) if len(self.fills[0]) > 1 else ()
+
     def __init__(self, model, *, patch_size=None, stride=None, baseline="mean",
                  batch_size=64, score=None, engine="auto",
                  precision="float32", search="full", **options):
@@ -45,7 +49,9 @@ class Occlusion(Explainer):
         self.stride = _pixels("stride", stride)
         self.batch_size, self.baseline = check_positive("batch_size", batch_size), baseline
         for value in self.question.explained:
-            self.baseline = hiding.check("baseline", baseline, value.spec)
+            self.baseline = hiding.check("baseline", baseline, value.spec, of_parts=True)
+        self.fills = tuple(
+            hiding.split(self.baseline, value.spec) for value in self.question.explained)
         self.grids = tuple(self._grid(v) for v in self.question.explained)
         check_choice("engine", engine, ENGINES)
         check_choice("precision", precision, PRECISIONS)
@@ -131,40 +137,52 @@ class Occlusion(Explainer):
         return tuple(zip(patch, stride, strict=True))
 
     def compute(self, values, request):
-        drops, predictions = self.drops(values, request)
-        heatmaps = []
-        for value, grid, lost in zip(self.question.explained, self.grids, drops, strict=True):
+        drops, predictions = self._drops_of_fills(values, request)
+        heatmaps, disagreement = [], []
+        for value, grid, lost, fills in zip(
+                self.question.explained, self.grids, drops, self.fills, strict=True):
             image = values[self.question.index(value)]
             sizes = [ops.shape(image)[a] for a in heatmap_axes(self.question.program, value)]
-            heatmaps.append(sliding.spread(lost, sizes, grid))
-        return heatmaps, predictions
+            lost = ops.reshape(lost, (-1, *ops.shape(lost)[2:]))
+            mean, deviation = hiding.average(sliding.spread(lost, sizes, grid), len(fills))
+            heatmaps.append(mean)
+            disagreement.append(deviation)
+        further = (disagreement,) if self.further_maps else ()
+        return heatmaps, predictions, *further
 
     def drops(self, values, request=None):
         """The score lost at each position, before it is spread over pixels.
 
         Returns:
-            A list with one tensor (N, positions per axis...) for each explained input, and the
-            predictions.
+            A list with one tensor (N, positions per axis...) for each explained input, the mean
+            over the fills, and the predictions.
         """
+        found, predictions = self._drops_of_fills(values, request)
+        return [ops.mean(lost, axis=1) for lost in found], predictions
+
+    def _drops_of_fills(self, values, request):
+        """The same for each fill, (N, fills, positions per axis...)."""
         raw, predictions = self.question.program(values)
         scores = self.question.scores(raw, predictions)
         chosen = self.question.choose_class(scores, request)
         fast = bind(self.folded)  # once a call, outside of the loop over positions
         rounding = 4 * self.question.rounding(raw, scores, chosen)
         found = []
-        for value, grid, plan in zip(self.question.explained, self.grids, self.plans, strict=True):
+        for value, grid, plan, fills in zip(
+                self.question.explained, self.grids, self.plans, self.fills, strict=True):
             image = values[self.question.index(value)]
             axes = heatmap_axes(self.question.program, value)
-            hidden = hiding.baseline(image, axes, self.baseline)
+            sigmas = [max(1.0, patch / 2) for patch, _ in grid]
+            fills = hiding.Fills(image, axes, fills, sigmas)
             if isinstance(plan, Plan):
-                lost = self._drops_by_windows(fast, values, plan, hidden, chosen)
+                lost = self._drops_by_windows(fast, values, plan, fills, chosen)
             else:
-                lost = self._drops(fast, values, value, grid, hidden, chosen)
+                lost = self._drops(fast, values, value, grid, fills, chosen)
             found.append(sliding.unless_rounding(lost, rounding))
         return found, predictions
 
-    def _drops_by_windows(self, program, values, plan, hidden, chosen):
-        """Score lost at each position, shape (N, positions per axis...)."""
+    def _drops_by_windows(self, program, values, plan, fills, chosen):
+        """Score lost at each position, shape (N, fills, positions per axis...)."""
         def score(outputs, image):
             scores = self.question.scores(*outputs) * ops.take(chosen, image, axis=0)
             return ops.sum(scores, axis=-1)
@@ -177,8 +195,8 @@ class Occlusion(Explainer):
         search = None
         if self.search == "adaptive":
             search = Search.of(plan.counts, plan.grid)
-        lost = drops(plan, program, values, hidden, score, self.batch_size, exact, search)
-        return ops.reshape(lost, (-1, *plan.counts))
+        lost = drops(plan, program, values, fills, score, self.batch_size, exact, search)
+        return ops.reshape(lost, (-1, fills.count, *plan.counts))
 
     def _reduces(self):
         """Whether to compute in less than float32, which needs a machine that can."""
@@ -190,7 +208,7 @@ class Occlusion(Explainer):
         )
         return False
 
-    def _drops(self, program, values, value, grid, hidden, chosen):
+    def _drops(self, program, values, value, grid, fills, chosen):
         """The same, by one run of the whole model for each position."""
         index = self.question.index(value)
         image, axes = values[index], heatmap_axes(self.question.program, value)
@@ -200,23 +218,25 @@ class Occlusion(Explainer):
 
         def score(pairs):
             which, masks = sliding.masks(pairs, sizes, counts, grid)
+            patch = fills.take(which, ops.logical_not(masks))
+            which = which // fills.count
             rows = take_rows(values, which)
             masks = hiding.expand_mask(masks, len(image.shape), axes)
-            patch = ops.take(hidden, which, axis=0) if hidden.shape[0] != 1 else hidden
             rows[index] = ops.where(masks, patch, rows[index])
             lost = self.question.scores(*program(rows)) * ops.take(chosen, which, axis=0)
             return ops.take(clean, which) - ops.sum(lost, axis=-1)
 
         images = ops.shape(image)[0]
         if self.search == "full":
-            found = sliding.for_all_pairs(score, images, counts, self.batch_size)
-            return ops.reshape(found, (-1, *counts))
+            found = sliding.for_all_pairs(
+                score, images, [fills.count, *counts], self.batch_size)
+            return ops.reshape(found, (-1, fills.count, *counts))
         search, total = Search.of(counts, grid), math.prod(counts)
         found = image_by_image(
-            lambda image: search(lambda positions: by_chunks(
-                lambda p: score(image * total + p), positions, self.batch_size)),
-            images, total)
-        return ops.reshape(found, (-1, *counts))
+            lambda row: search(lambda positions: by_chunks(
+                lambda p: score(row * total + p), positions, self.batch_size)),
+            images * fills.count, total)
+        return ops.reshape(found, (-1, fills.count, *counts))
 
     def blank_causes(self, values, chosen):
         return compare_to_baseline(self.question, values, self.baseline)
@@ -250,8 +270,12 @@ class OcclusionOptions(Options, total=False):
     ]
     baseline: Annotated[
         Baseline,
-        "\"mean\" (of the image, per channel), \"zero\", \"blur\", a number, a color, or an "
-        "array of the input's shape. Tokens are replaced by 0 unless a number is given.",
+        "what stands in the patch: \"mean\" (of the image, per channel), \"zero\", \"blur\", "
+        "\"noise\" (of the image's own statistics), \"inpaint\" (from the pixels around the "
+        "patch), a number, a color, or an array of the input's shape. Tokens are replaced by 0 "
+        "unless a number is given. Or several, whose drops are averaged: \"several\" (mean, "
+        "blur, noise and inpaint), or an array with an axis of fills in front, as some rows of "
+        "background data for a table.",
     ]
     batch_size: Annotated[
         int,
@@ -304,7 +328,8 @@ def occlusion(model: keras.Model, **options: Unpack[OcclusionOptions]) -> Explai
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is the signed drop, float32
         of shape (N, H, W), (N, T), (N, F) or (N, D, H, W): positive where hiding the patch
-        lowers the score.
+        lowers the score. With several fills also "disagreement", of the heatmap's shape: the
+        standard deviation of the drop over the fills.
 
     Raises:
         TypeError, ValueError: see `grad_cam`; a patch that is larger than the input; a model

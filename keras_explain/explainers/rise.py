@@ -46,8 +46,14 @@ class RISE(Explainer):
         self.probability, self.estimator, self.sampling = float(probability), estimator, sampling
         self.folded, self.baseline = folded(self.question.program), baseline
         for value in self.question.explained:
-            self.baseline = hiding.check("baseline", baseline, value.spec)
+            self.baseline = hiding.check("baseline", baseline, value.spec, of_parts=True)
+        self.fills = tuple(
+            hiding.split(self.baseline, value.spec) for value in self.question.explained)
         self.designs = _Designs([self._design(v) for v in self.question.explained])
+
+    @property
+    def further_maps(self):
+        return ("disagreement",) if len(self.fills[0]) > 1 else ()
 
     def _design(self, value):
         """The cells of all masks, bool of shape (masks, ...), and their shifts in 0..1."""
@@ -82,26 +88,32 @@ class RISE(Explainer):
         clean = self.question.scores(raw, predictions)
         chosen = self.question.choose_class(clean, request)
         program, limit = bind(self.folded), self.question.rounding(raw, clean, chosen)
-        heatmaps = []
-        for value, design in zip(self.question.explained, self.designs.pairs, strict=True):
+        heatmaps, disagreement = [], []
+        for value, design, fills in zip(
+                self.question.explained, self.designs.pairs, self.fills, strict=True):
             index, axes = self.question.index(value), heatmap_axes(self.question.program, value)
             image = values[index]
             sizes = [ops.shape(image)[a] for a in axes]
-            hidden = hiding.baseline(image, axes, self.baseline)
+            fills = hiding.Fills(image, axes, fills)
 
-            def score(pairs, index=index, axes=axes, sizes=sizes, hidden=hidden, design=design):
-                rows = pairs // self.samples
+            def score(pairs, index=index, axes=axes, sizes=sizes, fills=fills, design=design):
                 masks = _masks(design, pairs % self.samples, sizes)
+                hidden = fills.take(pairs // self.samples, masks)
+                rows = pairs // (self.samples * fills.count)
                 seen = take_rows(values, rows)
-                seen[index] = _blended(seen[index], ops.take(hidden, rows, axis=0), masks, axes)
+                seen[index] = hiding.blend(seen[index], hidden, masks, axes)
                 scores = self.question.scores(*program(seen)) * ops.take(chosen, rows, axis=0)
                 return ops.sum(scores, axis=-1)
 
             found = sliding.for_all_pairs(
-                score, ops.shape(image)[0], [self.samples], self.batch_size)
+                score, ops.shape(image)[0], [fills.count, self.samples], self.batch_size)
             found = ops.reshape(found, (-1, self.samples))
-            heatmaps.append(self._averaged(design, found, sizes, limit))
-        return heatmaps, predictions
+            maps = self._averaged(design, found, sizes, ops.repeat(limit, fills.count))
+            mean, deviation = hiding.average(maps, fills.count)
+            heatmaps.append(mean)
+            disagreement.append(deviation)
+        further = (disagreement,) if self.further_maps else ()
+        return heatmaps, predictions, *further
 
     def _averaged(self, design, scores, sizes, limit):
         """The masks, weighted by their scores."""
@@ -165,17 +177,6 @@ def _masks(design, which, sizes):
     return masks
 
 
-def _blended(image, hidden, masks, axes):
-    """`image` where a mask is 1, `hidden` where it is 0."""
-    masks = hiding.expand_mask(masks, len(image.shape), axes)
-    dtype = keras.backend.standardize_dtype(image.dtype)
-    if hiding.is_tokens(image):
-        return ops.where(masks > 0.5, image, hidden)
-    pixels, hidden = ops.cast(image, "float32"), ops.cast(hidden, "float32")
-    pixels = hidden + masks * (pixels - hidden)
-    return ops.cast(pixels if "float" in dtype else ops.round(pixels), dtype)
-
-
 def _product(sizes):
     product = 1
     for size in sizes:
@@ -202,7 +203,10 @@ class RISEOptions(Options, total=False):
     baseline: Annotated[
         Baseline,
         "what is seen where the mask hides: \"mean\" (of the image, per channel), \"zero\" (the "
-        "paper's), \"blur\", a number, a color, or an array of the input's shape.",
+        "paper's), \"blur\", \"noise\" (of the image's own statistics), \"inpaint\" (from what is "
+        "seen around), a number, a color, or an array of the input's shape. Or several, whose "
+        "maps are averaged, at the cost of each: \"several\" (mean, blur, noise and inpaint), or "
+        "an array with an axis of fills in front.",
     ]
     estimator: Annotated[
         Literal["centered", "paper"],
@@ -243,7 +247,8 @@ def rise(model: keras.Model, **options: Unpack[RISEOptions]) -> ExplainedModel:
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape (N, H, W),
         (N, T), (N, F) or (N, D, H, W), in units of the score: its mean where the pixel is seen
-        minus where it is hidden, or for "paper" its mean where the pixel is seen.
+        minus where it is hidden, or for "paper" its mean where the pixel is seen. With several
+        fills also "disagreement", the standard deviation of the heatmap over the fills.
 
     Raises:
         TypeError, ValueError: see `grad_cam`.

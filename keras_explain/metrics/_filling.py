@@ -1,21 +1,25 @@
 """What a metric puts in the place of what it hides."""
 
 import numpy as np
-from keras import ops
 
 from keras_explain.engine import hiding
 
 
-def frozen(baseline, subject):
-    """A baseline as `explainers.baselines` knows it, hashable."""
-    value = hiding.check("baseline", baseline, subject.value.spec)
-    return value if isinstance(value, str) else _tuples(np.asarray(value).tolist())
+def freeze(baseline, subject, of_parts=True):
+    """The fills of a baseline, as `engine.hiding` knows them, hashable.
+
+    Args:
+        of_parts: see `hiding.check`.
+    """
+    spec = subject.value.spec
+    value = hiding.check("baseline", baseline, spec, of_parts=of_parts)
+    return tuple(fill if isinstance(fill, str) else _tuples(np.asarray(fill).tolist())
+                 for fill in hiding.split(value, spec))
 
 
-def filled(image, axes, baseline):
-    """The input with nothing to see, one row for each image."""
-    value = baseline if isinstance(baseline, str) else np.array(baseline, "float32")
-    return hiding.baseline(image, axes, value) + ops.zeros_like(image)
+def thaw(fills):
+    """The fills that `freeze` made hashable."""
+    return tuple(f if isinstance(f, str) else np.array(f, "float32") for f in fills)
 
 
 def _tuples(value):

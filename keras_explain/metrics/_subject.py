@@ -4,10 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_explain.engine import hiding
 from keras_explain.engine.chunks import even, in_chunks
 from keras_explain.engine.folding import bind, folded
 from keras_explain.graph.axes import heatmap_axes, image_like
 from keras_explain.graph.question import Question, take_rows
+from keras_explain.metrics._filling import thaw
 
 
 class Subject:
@@ -33,9 +35,10 @@ class Trials(keras.layers.Layer):
 
     Args:
         subject: a Subject.
-        plan: has `count(sizes)` (K), `prepare(image, heatmap, axes)`, which gives a list of
-            tensors with one row per image, and `change(image, prepared, k, axes)`, which gives
-            the rows of `image` as they are in the trials `k`.
+        plan: has `count(sizes)` (K); `prepare(heatmap)`, which gives a list of tensors with one
+            row per image; `see(prepared, k, sizes)`, which tells how much of each place is seen
+            in the trials `k`, bool or 0 to 1, (B, *sizes); and `baseline`, the frozen fills of
+            what is not seen. Scores are averaged over the fills.
         batch_size: forward passes at a time.
     """
 
@@ -54,18 +57,20 @@ class Trials(keras.layers.Layer):
         scores = asked.scores(*run(values))
         chosen = asked.choose_class(scores, None if callable(asked.target) else request)
         clean = ops.sum(scores * chosen, axis=-1)
-        prepared = self.plan.prepare(image, heatmap, subject.axes)
-        count = self.plan.count(sizes)
+        prepared, count = self.plan.prepare(heatmap), self.plan.count(sizes)
+        fills = hiding.Fills(image, subject.axes, thaw(self.plan.baseline))
 
         def score(pairs):
-            rows, k = pairs // count, pairs % count
+            which, k = pairs // count, pairs % count
+            rows = which // fills.count
             given = take_rows(values, rows)
-            given[subject.index] = self.plan.change(
-                given[subject.index], take_rows(prepared, rows), k, subject.axes)
+            seen = self.plan.see(take_rows(prepared, rows), k, sizes)
+            given[subject.index] = hiding.blend(
+                given[subject.index], fills.take(which, seen), seen, subject.axes)
             return ops.sum(asked.scores(*run(given)) * ops.take(chosen, rows, axis=0), axis=-1)
 
-        found = for_all(score, ops.shape(image)[0] * count, self.batch_size)
-        found = ops.reshape(found, (-1, count))
+        found = for_all(score, ops.shape(image)[0] * fills.count * count, self.batch_size)
+        found = ops.mean(ops.reshape(found, (-1, fills.count, count)), axis=1)
         return ops.concatenate([clean[:, None], found], axis=1)
 
     def compute_output_spec(self, inputs):

@@ -3,9 +3,10 @@
 import dataclasses
 
 import numpy as np
+from keras import ops
 
 from keras_explain.explainers._options import Baseline, Target
-from keras_explain.metrics._filling import filled, frozen
+from keras_explain.metrics._filling import freeze
 from keras_explain.metrics.evaluator import Asked, Evaluator, check_heatmaps
 from keras_explain.progress import Verbose
 from keras_explain.signatures import Array, Inputs, Score
@@ -20,11 +21,11 @@ class _Nothing:
     def count(self, sizes):
         return 1
 
-    def prepare(self, image, heatmap, axes):
-        return [filled(image, axes, self.baseline)]
+    def prepare(self, heatmap):
+        return [heatmap]
 
-    def change(self, image, prepared, k, axes):
-        return prepared[0]
+    def see(self, prepared, k, sizes):
+        return ops.zeros_like(prepared[0])
 
 
 def completeness(
@@ -53,6 +54,6 @@ def completeness(
     evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
     given = evaluator.heatmaps(x) if heatmaps is None else check_heatmaps(heatmaps)
     values, full, request = evaluator.data(x, given)
-    plan = _Nothing(frozen(baseline, evaluator.subject(score)))
+    plan = _Nothing(freeze(baseline, evaluator.subject(score), of_parts=False))
     before, after = evaluator.scores(plan, values, full, request, score).T.astype("float64")
     return np.abs(given.reshape(len(given), -1).sum(axis=1, dtype="float64") - (before - after))

@@ -2,13 +2,11 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_explain.engine.hiding import expand_mask
 from keras_explain.explainers._options import Baseline, Target
-from keras_explain.metrics._filling import filled, frozen
+from keras_explain.metrics._filling import freeze
 from keras_explain.metrics.evaluator import Asked, Evaluator
 from keras_explain.progress import Verbose
 from keras_explain.signatures import Array, Inputs
@@ -23,18 +21,13 @@ class _Shown:
     def count(self, sizes):
         return 1
 
-    def prepare(self, image, heatmap, axes):
+    def prepare(self, heatmap):
         visible = ops.relu(heatmap)
         largest = ops.max(visible, axis=tuple(range(1, len(visible.shape))), keepdims=True)
-        return [ops.divide_no_nan(visible, largest), filled(image, axes, self.baseline)]
+        return [ops.divide_no_nan(visible, largest)]
 
-    def change(self, image, prepared, k, axes):
-        visible, nothing = prepared
-        visible = expand_mask(visible, len(image.shape), axes)
-        pixels, nothing = ops.cast(image, "float32"), ops.cast(nothing, "float32")
-        shown = nothing + visible * (pixels - nothing)
-        dtype = keras.backend.standardize_dtype(image.dtype)
-        return ops.cast(shown if "float" in dtype else ops.round(shown), dtype)
+    def see(self, prepared, k, sizes):
+        return prepared[0]
 
 
 def average_drop(
@@ -92,5 +85,5 @@ def increase_in_confidence(
 
 def _scores(evaluator, x, heatmaps, baseline):
     values, heatmaps, request = evaluator.data(x, heatmaps)
-    plan = _Shown(frozen(baseline, evaluator.subject("probability")))
+    plan = _Shown(freeze(baseline, evaluator.subject("probability")))
     return evaluator.scores(plan, values, heatmaps, request).T

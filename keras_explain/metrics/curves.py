@@ -7,9 +7,8 @@ from keras import ops
 from scipy.integrate import trapezoid
 
 from keras_explain.checks import check_positive
-from keras_explain.engine.hiding import expand_mask
 from keras_explain.explainers._options import Baseline, Target
-from keras_explain.metrics._filling import filled, frozen
+from keras_explain.metrics._filling import freeze
 from keras_explain.metrics._subject import flat_count
 from keras_explain.metrics.evaluator import Asked, Evaluator
 from keras_explain.progress import Verbose
@@ -28,21 +27,20 @@ class _Curve:
     def count(self, sizes):
         return min(self.steps, flat_count(sizes))
 
-    def prepare(self, image, heatmap, axes):
+    def prepare(self, heatmap):
         if self.patch_size > 1:
             heatmap = _over_cells(heatmap, self.patch_size)
         flat = ops.reshape(heatmap, (-1, flat_count(heatmap.shape[1:])))
         order = ops.argsort(-flat, axis=-1)  # stable: equal pixels in reading order
         rank = ops.cast(ops.argsort(order, axis=-1), "int32")
-        return [rank, filled(image, axes, self.baseline)]
+        return [rank]
 
-    def change(self, image, prepared, k, axes):
-        rank, nothing = prepared
-        sizes = [image.shape[a] for a in axes]
+    def see(self, prepared, k, sizes):
+        (rank,) = prepared
         bounds = ops.convert_to_tensor(changed(flat_count(sizes), self.count(sizes)))
         first = ops.take(bounds, k if self.insert else k + 1)[:, None]
-        mask = expand_mask(ops.reshape(rank < first, (-1, *sizes)), len(image.shape), axes)
-        return ops.where(mask, image, nothing) if self.insert else ops.where(mask, nothing, image)
+        changed_sides = ops.reshape(rank < first, (-1, *sizes))
+        return changed_sides if self.insert else ops.logical_not(changed_sides)
 
 
 def _over_cells(heatmap, side):
@@ -145,7 +143,11 @@ def deletion(
         patch_size: side of the cells that are deleted as one, in the order of their mean; 1, the
             paper's, is single pixels.
         baseline: what is put in their place: "mean" (of the image, per channel), "zero",
-            "blur", a number, a color, an array of the input's shape.
+            "blur", "noise" (of the image's own statistics), "inpaint" (from what is seen
+            around), a number, a color, an array of the input's shape; or several, over which the
+            scores are averaged: "several" (mean, blur, noise and inpainting), or an array with
+            an axis of fills in front, as some rows of background data. A map and a metric that
+            hide by the same fill flatter each other.
         score: "probability", "log_odds" or "logit".
         batch_size: forward passes at a time. It bounds the memory and changes no number.
         verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never. An
@@ -204,7 +206,7 @@ def _curve(evaluator, x, heatmaps, steps, patch_size, baseline, score, insert):
     steps = check_positive("steps", steps)
     patch_size = check_positive("patch_size", patch_size)
     values, heatmaps, request = evaluator.data(x, heatmaps)
-    plan = _Curve(insert, steps, frozen(baseline, evaluator.subject(score)), patch_size)
+    plan = _Curve(insert, steps, freeze(baseline, evaluator.subject(score)), patch_size)
     scores = evaluator.scores(plan, values, heatmaps, request, score)
     if insert:
         scores = np.roll(scores, -1, axis=1)  # the image as it is comes last

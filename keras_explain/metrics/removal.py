@@ -8,9 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_explain.checks import check_choice, check_integer, check_positive
-from keras_explain.engine.hiding import expand_mask
 from keras_explain.explainers._options import Baseline, Target
-from keras_explain.metrics._filling import filled, frozen
+from keras_explain.metrics._filling import freeze
 from keras_explain.metrics.evaluator import Asked, Evaluator
 from keras_explain.progress import Verbose
 from keras_explain.signatures import Array, Inputs, Score
@@ -38,13 +37,12 @@ class _Removal:
     def hidden(self, sizes):
         return self.masks(tuple(sizes), self.samples, self.size, self.seed)
 
-    def prepare(self, image, heatmap, axes):
-        return [filled(image, axes, self.baseline)]
+    def prepare(self, heatmap):
+        return []
 
-    def change(self, image, prepared, k, axes):
-        masks = ops.convert_to_tensor(self.hidden([image.shape[a] for a in axes]))
-        mask = expand_mask(ops.take(masks, k, axis=0), len(image.shape), axes)
-        return ops.where(mask, prepared[0], image)
+    def see(self, prepared, k, sizes):
+        masks = ops.convert_to_tensor(self.hidden(sizes))
+        return ops.logical_not(ops.take(masks, k, axis=0))
 
 
 def sensitivity_n(
@@ -132,7 +130,7 @@ def _sums_and_drops(masks, evaluator, x, heatmaps, size, samples, baseline, scor
     """For each image and random part: its sum in the heatmap, and the score lost without it."""
     samples, seed = check_positive("samples", samples), check_integer("seed", seed, 0)
     values, heatmaps, request = evaluator.data(x, heatmaps)
-    plan = _Removal(masks, samples, size, seed, frozen(baseline, evaluator.subject(score)))
+    plan = _Removal(masks, samples, size, seed, freeze(baseline, evaluator.subject(score)))
     scores = evaluator.scores(plan, values, heatmaps, request, score).astype("float64")
     hidden = plan.hidden(heatmaps.shape[1:]).reshape(samples, -1)
     sums = heatmaps.reshape(len(heatmaps), -1).astype("float64") @ hidden.T

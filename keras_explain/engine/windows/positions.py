@@ -16,8 +16,9 @@ class Positions:
     Args:
         plan: a Plan.
         base: Value -> its clean activation, (1, rows..., channels).
-        patch: what stands in the patch, (1, rows..., channels).
-        position: int32 (B,), index into the grid of positions.
+        patch: a Patch.
+        position: int32 (B,), index into the grid of positions, plus the number of positions for
+            each fill before the one that stands in the patch.
         size: B.
     """
 
@@ -27,9 +28,9 @@ class Positions:
         for n in reversed(plan.counts):
             self.index.insert(0, position % n)
             position = position // n
+        self.fill = ops.cast(position, "int32")
         self.now, self.gathered, self.lines = {}, {}, {}
-        frame = span.regions(plan.windows[plan.value])
-        self.now[plan.value] = self._gather(patch, None, frame, 0.0)
+        self.now[plan.value] = patch.at(self)
 
     def outputs(self, program):
         """The outputs of `program`, which is the plan's, bound."""
@@ -65,6 +66,13 @@ class Positions:
     def cut(self, tensor, frame):
         """A frame of a map (1, rows..., channels) at each position."""
         return self._gather(tensor, None, frame, 0.0)
+
+    def cut_of(self, tensors, frame, which):
+        """The same, of one of several maps (K, rows..., channels) at each position, `which`."""
+        extents = tuple(tensors.shape[1:-1])
+        first = ops.reshape(which * int(np.prod(extents)), (-1, *[1] * len(extents)))
+        index = self._flat([r.rows for r in frame], extents) + first
+        return ops.take(ops.reshape(tensors, (-1, tensors.shape[-1])), index, axis=0)
 
     def along(self, table, axis, rank):
         """Rows of a NumPy table (positions, n) along one axis of a window."""

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_explain import backend
 from keras_explain.engine.chunks import even, in_chunks
+from keras_explain.engine.windows.patch import Patch
 from keras_explain.engine.windows.positions import Positions
 
 # bfloat16 is trusted up to this error, as a share of the drops' standard deviation. It stands
@@ -13,13 +14,13 @@ TRUSTED = 0.14
 PROBES = 16
 
 
-def drops(plan, program, values, hidden, score, batch_size, exact=None, search=None):
+def drops(plan, program, values, fills, score, batch_size, exact=None, search=None):
     """The score lost at every position of every image.
 
     Args:
         program: the plan's program, bound in the caller's graph.
         values: the model's inputs, one batch.
-        hidden: what stands in the patch, shape (N or 1, ...) of the explained input.
+        fills: `hiding.Fills`, what stands in the patch.
         score: `score(outputs, image) -> (B,)`, from the program's outputs and the image index.
         exact: a more exact program to check `program` against, image by image. It takes over,
             with a warning, where the two disagree.
@@ -27,14 +28,20 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
             evaluated.
 
     Returns:
-        float32 of shape (N, positions): the clean score minus the score.
+        float32 of shape (N, fills * positions): the clean score minus the score.
     """
     count, chunk = int(np.prod(plan.counts)), plan.positions_at_a_time(batch_size)
-    find = search or (lambda evaluate: evaluate(ops.arange(count, dtype="int32")))
+    total = fills.count * count
+
+    def find(evaluate):
+        if search is None:
+            return evaluate(ops.arange(total, dtype="int32"))
+        return ops.concatenate([search(lambda p, first=i * count: evaluate(first + p))
+                                for i in range(fills.count)])
 
     def one_image(image):
         inputs = [_one(v, image) for v in values]
-        patch = _one(hidden, image) if hidden.shape[0] != 1 else hidden
+        patch = Patch(plan, fills, image)
 
         def by(program):
             clean = _Image(plan, program, inputs, patch, lambda o: score(o, image))
@@ -44,7 +51,7 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
         row = find(fast)
         if exact is None:
             return row
-        probes = ops.take(ops.argsort(row), _spread(count), axis=0)
+        probes = ops.take(ops.argsort(row), _spread(total), axis=0)
         truth = by(exact)(probes)
         found = fast(probes) if search else ops.take(row, probes, axis=0)
         error = ops.sqrt(ops.mean(ops.square(found - truth)))
@@ -53,7 +60,7 @@ def drops(plan, program, values, hidden, score, batch_size, exact=None, search=N
                                ' was computed again in float32. Use precision="float32".')
         return ops.cond(wrong, lambda: find(by(exact)), lambda: row)
 
-    return image_by_image(one_image, ops.shape(values[0])[0], count)
+    return image_by_image(one_image, ops.shape(values[0])[0], total)
 
 
 def image_by_image(one_image, images, count):
