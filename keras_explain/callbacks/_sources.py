@@ -69,6 +69,8 @@ class ModelSource:
         """A `Column` for each heatmap by tag suffix, and the predictions `(N, classes)`."""
         outputs = predict_rows(self.explained, inputs)
         maps = outputs["heatmap"]
+        if "disagreement" in outputs:
+            maps = tree.map_structure(images.fade, maps, outputs["disagreement"])
         if not isinstance(maps, dict):
             maps = dict(enumerate(maps)) if isinstance(maps, (list, tuple)) else {"": maps}
         return (

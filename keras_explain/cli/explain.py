@@ -95,8 +95,10 @@ def _explain_picture(options, model, methods, labels, path, stem):
     row = {"image": path, "maps": {}}
     for name, explained in methods.items():
         answer = explained.predict(given, verbose=0)
-        heatmap = np.asarray(answer["heatmap"])[0]
-        picture = images.overlay(pixels.astype("uint8"), heatmap,
+        heatmap = shown = np.asarray(answer["heatmap"])[0]
+        if "disagreement" in answer:
+            shown = images.fade(heatmap, np.asarray(answer["disagreement"])[0])
+        picture = images.overlay(pixels.astype("uint8"), shown,
                                  signed=explained.explainer.signed)
         files = {"overlay": f"{stem}.{name}.png", "heatmap": f"{stem}.{name}.npy"}
         pathlib.Path(files["overlay"]).write_bytes(images.encode_png(picture))

@@ -7,6 +7,11 @@ from keras_explain import images
 GREY = (4899, 9617, 1868)  # of 2 ** 14, for red, green and blue
 
 
+def fade(heatmap, disagreement):
+    """`images.fade` in the graph."""
+    return tf.sign(heatmap) * tf.nn.relu(tf.abs(heatmap) - disagreement)
+
+
 def overlay(pixels, heatmap, signed, alpha):
     """Lay colored heatmaps over their images.
 

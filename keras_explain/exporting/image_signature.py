@@ -73,7 +73,10 @@ class ImageSignature:
         fine = errors == ""
         outputs = {k: _where(fine, v) for k, v in outputs.items()}
         signed = self.explainer.signed and self.explainer.normalize != "range"
-        picture = drawing.overlay(pixels, outputs["heatmap"], signed, self.alpha)
+        heatmap = outputs["heatmap"]
+        if "disagreement" in outputs:
+            heatmap = drawing.fade(heatmap, outputs["disagreement"])
+        picture = drawing.overlay(pixels, heatmap, signed, self.alpha)
         pngs = tf.map_fn(tf.io.encode_png, picture, fn_output_signature=tf.string)
         return {**outputs, **self._top(outputs, fine), "error": errors,
                 "overlay_bytes": tf.where(fine, pngs, "")}

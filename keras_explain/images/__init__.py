@@ -12,9 +12,10 @@ from keras_explain.images.colors import (
     colorize,
     is_signed,
 )
+from keras_explain.images.fading import fade
 from keras_explain.images.filmstrips import caption, filmstrip
 from keras_explain.images.overlays import overlay
 from keras_explain.images.pixels import encode_png, to_uint8
 
 __all__ = ["DIVERGING", "SEQUENTIAL", "caption", "color_limits", "color_table", "colorize",
-           "encode_png", "filmstrip", "is_signed", "overlay", "to_uint8"]
+           "encode_png", "fade", "filmstrip", "is_signed", "overlay", "to_uint8"]

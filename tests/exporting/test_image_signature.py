@@ -85,6 +85,20 @@ def test_signed_overlays_are_those_of_images(exported, model):
     assert np.abs(drawn.astype(int) - expected).max() <= 1
 
 
+def test_several_fills_are_drawn_faded_where_they_disagree(model, tmp_path):
+    explained = kx.occlusion(model, patch_size=4, stride=4, baseline="several")
+    path = kx.export(explained, tmp_path / "1")
+    pixels = picture(16, 12)
+    found = ask(tf.saved_model.load(str(path)).signatures["explain_image"],
+                [images.encode_png(pixels)])
+    out = explained.predict(pixels[None].astype("float32"), verbose=0)
+    np.testing.assert_allclose(found["disagreement"], out["disagreement"], atol=1e-5)
+    drawn = tf.io.decode_png(found["overlay_bytes"][0]).numpy().astype(int)
+    want = images.overlay(pixels, images.fade(out["heatmap"], out["disagreement"])[0], signed=True)
+    assert np.abs(drawn - want).max() <= 3
+    assert np.abs(drawn - images.overlay(pixels, out["heatmap"][0], signed=True)).max() > 10
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_overlays_at_other_weights_and_sizes(alpha):
     from keras_explain.exporting import drawing
