@@ -14,6 +14,7 @@ from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers._placement import Placement
 from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.rows import check_rows
 from keras_explain.graph.steps import Value
 from keras_explain.signatures import spell_out
 
@@ -58,6 +59,8 @@ class FeatureMap(Explainer):
         calls = [self._find(one) for one in (layer if self.several else [layer])]
         self.layer_path = tuple(c.path for c in calls) if self.several else calls[0].path
         self.features = tuple(c.outputs[0] for c in calls)
+        for call, value in zip(calls, self.features, strict=True):
+            check_rows(self.question.program, value, call.path)
         shapes = [self._feature_shape(c) for c in calls]
         self.explain_inputs(self._inputs_like(shapes[0]))
         if len(self.question.explained) != 1:
