@@ -8,6 +8,7 @@ from keras import tree
 
 from keras_explain import images
 from keras_explain.data.predicting import predict_rows
+from keras_explain.data.preparing import prepare, prepares
 from keras_explain.explainers._explained_model import ExplainedModel
 
 
@@ -81,7 +82,7 @@ class ModelSource:
     def shown(self, inputs):
         """Pictures or words of the explained inputs, by the same tag suffixes."""
         explainer = self.explained.explainer
-        arrays = tree.flatten(inputs)
+        arrays = tree.flatten(_pictures_or_prepared(self.model, inputs))
         arrays = [arrays[explainer.question.index(v)] for v in explainer.question.explained]
         shown = [self._shown(x, explainer.question.program.data_format()) for x in arrays]
         if len(explainer.keys) == 1:
@@ -172,9 +173,17 @@ def _at_native_size(explained):
     It stretches them over the whole picture. Maps that belong elsewhere stay laid over the input.
     """
     explainer = explained.explainer
-    if not getattr(explainer, "resize", False) or not explainer.lies_evenly:
+    if not getattr(explainer, "resize", False):
+        return explained
+    if not explainer.lies_evenly or prepares(explainer.model):  # which may crop
         return explained
     return explained.explainer.variant(resize=False).explained_model()
+
+
+def _pictures_or_prepared(model, inputs):
+    """Raw pictures as they are; of other inputs what the network gets, as the tokens of texts."""
+    flat = tree.flatten(inputs)
+    return inputs if len(flat) == 1 and flat[0].ndim == 4 else prepare(model, inputs)
 
 
 def _suffix(key):

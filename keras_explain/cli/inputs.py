@@ -1,8 +1,11 @@
 """What a command is given: a model, the names of its classes, pictures."""
 
+import importlib
+import importlib.util
 import math
 import pathlib
 import warnings
+import zipfile
 
 DEMO = "efficientnet_lite0"
 MOST_PIXELS = 2**26  # as exported models accept
@@ -27,7 +30,17 @@ def load_model(text):
         )
     import keras
 
+    if importlib.util.find_spec("keras_hub") and _names_keras_hub(text):
+        importlib.import_module("keras_hub")  # registers its classes
     return keras.saving.load_model(text, compile=False)
+
+
+def _names_keras_hub(path):
+    """Whether a saved model has parts of keras-hub."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return "config.json" in file.namelist() and b"keras_hub" in file.read("config.json")
 
 
 def read_labels(file, model):
@@ -62,7 +75,9 @@ def check_pixels(path):
 
 
 def read_picture(path, model, size=None, crop=False):
-    """What the model sees of a picture file: float32 (H, W, channels), 0 to 255.
+    """What the model takes of a picture file: float32 (H, W, channels), 0 to 255.
+
+    A model that prepares pictures itself takes them at their own size.
 
     Raises:
         TypeError: the model takes no pictures, or any size and none is named.
@@ -71,12 +86,15 @@ def read_picture(path, model, size=None, crop=False):
     """
     import keras
 
+    from keras_explain.data.preparing import prepares
+
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] not in (1, 3):
         raise TypeError(f"Expected a model of one image (N, H, W, 1 or 3), received inputs {shape}."
                         " Use the Python functions.")
-    size = tuple(size or shape[1:3])
-    if None in size:
+    raw = prepares(model)
+    size = None if raw and not size else tuple(size or shape[1:3])
+    if not raw and None in size:
         raise TypeError("Expected --size HEIGHT WIDTH, because the model takes images of any size,"
                         " received none.")
     check_pixels(path)

@@ -1,5 +1,7 @@
 """A model on many examples, as NumPy, with the state of random generators left as it was.
 
+It takes what `model.predict` takes, and answers what the model's network says of it.
+
 Not `model.predict`: on PyTorch that draws from the global generator, which would change a
 training around it, and its data pipeline costs more than small models do.
 """
@@ -10,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_explain.data.preparing import answer, as_arrays, overrides, prepare, prepares
 from keras_explain.progress import Progress
 
 
@@ -18,14 +21,14 @@ def predict(model, x, batch_size, verbose=0, what="examples"):
 
     Args:
         model: a `keras.Model`.
-        x: an array, or a structure of arrays, as the model takes them.
+        x: an array, a list of texts, or a structure of arrays, as the model takes them.
         batch_size: rows of a forward pass.
         verbose, what: see `Progress`.
 
     Returns:
         The outputs in their structure, as NumPy arrays.
     """
-    x = tree.map_structure(np.asarray, x)
+    x = as_arrays(x)
     return in_batches(lambda rows: predict_rows(model, tree.map_structure(lambda a: a[rows], x)),
                       len(tree.flatten(x)[0]), batch_size, verbose, what)
 
@@ -38,8 +41,16 @@ def predict_rows(model, x):
     if count % parts:
         rows = np.arange(-(-count // parts) * parts) % count
         x = tree.map_structure(lambda a: a[rows], x)
-    outputs = tree.map_structure(ops.convert_to_numpy, model.predict_on_batch(x))
+    outputs = tree.map_structure(ops.convert_to_numpy, _answer(model, x))
     return tree.map_structure(lambda a: a[:count], outputs)  # every replica may have answered
+
+
+def _answer(model, x):
+    if not prepares(model):
+        return model.predict_on_batch(x)
+    if overrides(model, "predict_step"):
+        return answer(model, x)
+    return keras.Model.predict_on_batch(model, prepare(model, x))
 
 
 def in_batches(run, count, batch_size, verbose=0, what="examples"):

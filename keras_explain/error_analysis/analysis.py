@@ -1,6 +1,7 @@
 """Where a classifier is wrong, what it confuses, and why."""
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from keras import tree
 
 from keras_explain.data.batches import class_indices, labeled_batches, to_numpy
 from keras_explain.data.predicting import predict
+from keras_explain.data.preparing import answer
 from keras_explain.explainers._explained_model import BlankHeatmapWarning
 from keras_explain.explainers.saliency import saliency
 from keras_explain.graph import targets
@@ -131,7 +133,7 @@ def analyze_errors(
             "Expected a `keras.Model` or a function from a batch to scores, received"
             f" {type(model).__name__}. Of a scikit-learn classifier pass `predict_proba`."
         )
-    predict = model.predict_on_batch if isinstance(model, keras.Model) else model
+    predict = functools.partial(answer, model) if isinstance(model, keras.Model) else model
     truth, scores = [], []
     for x, classes in labeled_batches(data, y, batch_size, verbose):
         truth.append(classes)

@@ -7,7 +7,10 @@ import numpy as np
 from keras import tree
 
 from keras_explain import backend
+from keras_explain.data.batches import gives_batches
+from keras_explain.data.preparing import as_arrays, prepares
 from keras_explain.explainers._blank import find_causes
+from keras_explain.explainers._prepared import Preparation
 from keras_explain.graph import targets
 
 
@@ -23,15 +26,27 @@ class ExplainedModel(keras.Model):
     inputs of a wrong shape, NaN and classes out of range are an error before anything is
     computed, and a blank heatmap is a warning, never silent. Inside a graph, as in an exported
     model, nothing is added.
+
+    `predict` and `predict_on_batch` take what `predict` of the user's model takes: where that
+    prepares its inputs (tasks of keras-hub do), the preparation runs once, and the heatmap lies
+    over the raw picture. Calling the explained model skips it, as calling the user's model does.
     """
 
+    prepares_itself = True  # its `predict_on_batch` takes what `predict` takes
+
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        def run(x, steps=steps):
+            return self._watched(super(ExplainedModel, self).predict, x, batch_size or 32,
+                                 batch_size=batch_size, verbose=verbose, steps=steps,
+                                 callbacks=callbacks)
+
         with backend.same_random_state():
-            return self._watched(super().predict, x, batch_size or 32, batch_size=batch_size,
-                                 verbose=verbose, steps=steps, callbacks=callbacks)
+            return self._with_preparation(run, x, steps)
 
     def predict_on_batch(self, x):
-        return self._watched(super().predict_on_batch, x)
+        return self._with_preparation(
+            lambda x, steps=None: self._watched(super(ExplainedModel, self).predict_on_batch, x),
+            x)
 
     def export(self, filepath, format="tf_saved_model", **options):
         if format != "tf_saved_model":
@@ -47,6 +62,19 @@ class ExplainedModel(keras.Model):
     def explainer(self):
         """The layer that computes the heatmap."""
         return next(x for x in self.layers if not isinstance(x, keras.layers.InputLayer))
+
+    def _with_preparation(self, run, x, steps=None):
+        model = self.explainer.question.model
+        if not prepares(model):
+            return run(x)
+        if getattr(self, "_preparation", None) is None:
+            self._preparation = Preparation(self.explainer)
+        x = x if gives_batches(x) else as_arrays(x)
+        prepared, frames = self._preparation.prepared(x, steps)
+        outputs = run(prepared, steps=None)
+        if not gives_batches(x):
+            self._preparation.check(x, outputs)
+        return self._preparation.laid(outputs, frames)
 
     def _watched(self, run, x, rows=None, /, **options):
         if getattr(self, "_watching", False):  # PyTorch's `predict` calls the model eagerly

@@ -1,5 +1,6 @@
 """Gradients of anything that can be evaluated: central differences."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from keras_explain.checks import check_integer
 from keras_explain.data.batches import to_numpy
+from keras_explain.data.preparing import answer
 from keras_explain.graph import targets
 
 
@@ -35,8 +37,8 @@ class FiniteDifferences:
                 f"Expected `epsilon` above 0, received {epsilon!r}. None suits the precision of the"
                 " inputs.")
         batch_size = check_integer("batch_size", batch_size, 2)
-        self.model = (model.predict_on_batch if isinstance(model, keras.Model)
-                           else model)
+        self.model = (functools.partial(answer, model) if isinstance(model, keras.Model)
+                      else model)
         self.target, self.signed, self.epsilon = target, signed, epsilon
         self.channel_axis, self.batch_size = channel_axis, batch_size
 

@@ -1,14 +1,18 @@
 """`export`: an explained model as a file for another program."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
+from keras import tree
 
 from keras_explain import backend
 from keras_explain.checks import check_choice
+from keras_explain.data.preparing import prepare, prepares
 from keras_explain.explainers._explained_model import ExplainedModel
 
 FORMATS = ("saved_model", "onnx", "litert", "openvino")
@@ -83,6 +87,7 @@ def export(
     """
     every = {"": explained, **(methods or {})}
     _check(every)
+    _check_graph(explained.explainer.model)
     check_choice("format", format, FORMATS)
     if backend.converter is None:
         raise RuntimeError(
@@ -100,6 +105,32 @@ def export(
     with placing.placed(path, overwrite) as scratch:
         saved_model.write(every, scratch, signatures, class_names, preprocess, image_options or {})
     return path
+
+
+def _check_graph(model):
+    """Refuse a model whose `predict` prepares its inputs where no graph is.
+
+    What it prepares is tried on inputs that fit the network: one that gives them back as they
+    are may be exported.
+    """
+    if not prepares(model):
+        return
+    rng = np.random.default_rng(0)
+    x = tree.map_structure(
+        lambda i: rng.integers(0, 2, [2, *[n or 8 for n in i.shape[1:]]]).astype(i.dtype),
+        model.input)
+    with contextlib.suppress(ValueError):
+        made = prepare(model, x)
+        pairs = zip(tree.flatten(x), keras.tree.flatten(made), strict=True)
+        if all(np.array_equal(a, b) for a, b in pairs):
+            return
+    raise ValueError(
+        f"Expected a model whose graph takes what its `predict` takes, received {model.name!r},"
+        " whose `predict` prepares its inputs before (a task of keras-hub with its preprocessor"
+        " does). Explain keras.Model(model.inputs, model.outputs), which takes prepared inputs"
+        " everywhere, or set the task's `preprocessor` to None. A preparation of pictures"
+        " can be part of the file: pass it as `preprocess`."
+    )
 
 
 def _check(methods):

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
+from keras_explain.data.preparing import check_prepared, overrides, prepare, prepares, quiet
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.program import Program
 from keras_explain.lime._executor import make_executor
@@ -65,9 +66,12 @@ class Predictor:
         executor: Callable[..., Any] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
+        self._given = model, preprocess
         self.model = _unbind(model)
         self.is_keras = isinstance(self.model, keras.Model)
         self.preprocess, self.target = preprocess, target
+        if prepares(self.model) and getattr(model, "__name__", "") not in ("__call__", "call"):
+            self.preprocess = _Preparation(self.model, preprocess)
         self._output, self._binary, self._class_names = output, binary, class_names
         self._retargeted = None
         if not self.is_keras and not callable(self.model):
@@ -151,7 +155,7 @@ class Predictor:
         """This predictor with another target; the one that was asked last is kept, compiled."""
         if self._retargeted is None or self._retargeted.target is not target:
             self._retargeted = Predictor(
-                self.model, preprocess=self.preprocess, output=self._output, target=target,
+                self._given[0], preprocess=self._given[1], output=self._output, target=target,
                 executor=self._executor if self._is_custom else None)
         return self._retargeted
 
@@ -163,8 +167,8 @@ class Predictor:
         if executor is None:
             return None
         return Predictor(
-            self.model,
-            preprocess=self.preprocess,
+            self._given[0],
+            preprocess=self._given[1],
             output=self._output,
             binary=self._binary,
             target=self.target,
@@ -297,8 +301,8 @@ class Predictor:
 
     def _preprocesses_tensors(self, sample):
         """Whether `preprocess` computes the same on tensors inside a compiled function."""
-        if self.preprocess is None:
-            return True
+        if self.preprocess is None or isinstance(self.preprocess, _Preparation):
+            return self.preprocess is None
         expected = np.asarray(self.preprocess(sample.copy()))
         try:
             received = ops.convert_to_numpy(backend.compiled(self.preprocess)(sample))
@@ -324,12 +328,32 @@ def _refuse_labels(model):
         )
 
 
+class _Preparation:
+    """What a model's own `predict` does before the network, after the `preprocess` of the user."""
+
+    def __init__(self, model, preprocess):
+        self._model, self._preprocess, self._checked = model, preprocess, False
+
+    def __call__(self, batch):
+        batch = batch if self._preprocess is None else self._preprocess(batch)
+        made = prepare(self._model, batch)
+        if not self._checked:
+            self._checked = True
+            check_prepared(self._model, batch, self._model(made, training=False))
+        return made
+
+
 def _unbind(model):
-    """The model itself, where a method of it is passed."""
+    """The model itself, where a method of it is passed that Keras wrote."""
     owner = getattr(model, "__self__", None)
-    methods = ("predict", "predict_on_batch", "__call__", "call")
-    is_method = isinstance(owner, keras.Model) and getattr(model, "__name__", "") in methods
-    return owner if is_method else model
+    name = getattr(model, "__name__", "")
+    if not isinstance(owner, keras.Model):
+        return model
+    if name in ("__call__", "call"):
+        return owner
+    if name not in ("predict", "predict_on_batch"):
+        return model
+    return quiet(model) if prepares(owner) or overrides(owner, name) else owner
 
 
 def _to_arrays(batch):

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import tree
 
 from keras_explain.checks import nearest
 from keras_explain.data.predicting import predict
@@ -90,9 +89,7 @@ def compare(
     evaluator = Evaluator(model, target=target, batch_size=batch_size, verbose=0, **options)
     classes = evaluator.classes(x)
     request = None if callable(target) else classes
-    subject = evaluator.subject("probability")
-    image = tree.flatten(x)[subject.index]
-    shape = (len(image), *[np.shape(image)[a] for a in subject.axes])
+    shape = evaluator.map_shape(x)
     methods |= baselines(shape, seed)
     progress = Progress(len(methods), "comparing", verbose)
     scores, seconds, heatmaps = {}, {}, {}

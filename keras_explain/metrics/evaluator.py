@@ -10,9 +10,11 @@ from keras import ops, tree
 from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.predicting import predict
+from keras_explain.data.preparing import as_arrays, prepare, prepares
 from keras_explain.engine.resizing import resize
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Target
+from keras_explain.explainers._prepared import find_frame
 from keras_explain.graph import targets
 from keras_explain.graph.question import SCORES
 from keras_explain.metrics._subject import Subject, asked
@@ -106,8 +108,8 @@ class Evaluator:
         Raises:
             ValueError: numbers or shapes that do not fit, NaN, no heatmaps for a plain model.
         """
-        subject, given = self._subject("probability"), x
-        x, request = self._split_target(x)
+        subject, given = self._subject("probability"), as_arrays(x)
+        x, request = self._split_target(given)
         values = self._values(x)
         count = len(values[0])
         request = self._request(request, count)
@@ -121,7 +123,24 @@ class Evaluator:
                 f" number per pixel, received {heatmaps.shape}. Sum over the channels first."
             )
         sizes = [values[subject.index].shape[a] for a in subject.axes]
+        frame = self._frame(x)
+        if frame is not None and heatmaps.shape[1:] == frame.raw:
+            heatmaps = frame.to_network(heatmaps)
         return values, _resized(heatmaps, sizes), request
+
+    def map_shape(self, x: Inputs) -> tuple[int, ...]:
+        """The shape (N, ...) of heatmaps of `x`."""
+        subject, (x, _) = self._subject("probability"), self._split_target(as_arrays(x))
+        value, frame = self._values(x)[subject.index], self._frame(x)
+        sizes = [value.shape[a] for a in subject.axes]
+        return (len(value), *(sizes if frame is None else frame.raw))
+
+    def _frame(self, x):
+        """Where the model's own preparation moves pictures to: a `Frame` or None."""
+        if not prepares(self.model):
+            return None
+        first = tree.map_structure(lambda a: a[:1], x)
+        return find_frame(self._subject("probability").question, first, prepare(self.model, first))
 
     def heatmaps(self, x: Inputs) -> np.ndarray:
         """What the explained model says of `x`, float32."""
@@ -166,7 +185,7 @@ class Evaluator:
 
     def classes(self, x: Inputs) -> np.ndarray:
         """The class that is watched in each example, (N,) int32."""
-        x, request = self._split_target(x)
+        x, request = self._split_target(as_arrays(x))
         request = self._request(request, len(self._values(x)[0]))
         if self._callable or (request >= 0).all():
             return request
@@ -179,7 +198,8 @@ class Evaluator:
         return np.where(request >= 0, request, top)
 
     def _values(self, x):
-        """Inputs as a flat list of arrays that fit the model."""
+        """Inputs as a flat list of arrays that fit the network."""
+        x = prepare(self.model, x)
         specs = [v.spec for v in self._subject("probability").question.program.inputs]
         values = tree.flatten(x)
         if len(values) != len(specs):

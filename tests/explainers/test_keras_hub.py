@@ -1,0 +1,136 @@
+"""Tasks of keras-hub, small and made here: their preprocessor runs once, in every method."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_explain as kx
+from keras_explain.lime import LimeImageExplainer, LimeTextExplainer
+
+pytestmark = pytest.mark.slow
+hub = pytest.importorskip("keras_hub")
+SIZE = 32
+
+
+def converted(preprocessor, converter):
+    return preprocessor(image_converter=converter(
+        image_size=(SIZE, SIZE), scale=[1 / 58, 1 / 57, 1 / 57], offset=[-2.1, -2.0, -1.8]))
+
+
+def resnet():
+    backbone = hub.models.ResNetBackbone(
+        input_conv_filters=[64], input_conv_kernel_sizes=[3], stackwise_num_filters=[64, 16],
+        stackwise_num_blocks=[1, 1], stackwise_num_strides=[1, 2], block_type="basic_block",
+        use_pre_activation=True, image_shape=(SIZE, SIZE, 3))
+    return hub.models.ResNetImageClassifier(
+        backbone, num_classes=3, activation="softmax", preprocessor=converted(
+            hub.models.ResNetImageClassifierPreprocessor, hub.layers.ResNetImageConverter))
+
+
+def vgg():
+    backbone = hub.models.VGGBackbone(
+        stackwise_num_repeats=[1, 1], stackwise_num_filters=[8, 8], image_shape=(SIZE, SIZE, 3))
+    return hub.models.VGGImageClassifier(
+        backbone, num_classes=3, pooling="avg", activation="softmax", preprocessor=converted(
+            hub.models.VGGImageClassifierPreprocessor, hub.layers.VGGImageConverter))
+
+
+def vit():
+    backbone = hub.models.ViTBackbone(
+        image_shape=(SIZE, SIZE, 3), patch_size=8, num_layers=2, num_heads=2, hidden_dim=16,
+        mlp_dim=32)
+    return hub.models.ViTImageClassifier(
+        backbone, num_classes=3, activation="softmax", preprocessor=converted(
+            hub.models.ViTImageClassifierPreprocessor, hub.layers.ViTImageConverter))
+
+
+def bert():
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] a good bad film the is very dull and lazy".split()
+    preprocessor = hub.models.BertTextClassifierPreprocessor(
+        hub.models.BertTokenizer(vocabulary=words), sequence_length=10)
+    backbone = hub.models.BertBackbone(
+        vocabulary_size=len(words), num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16,
+        max_sequence_length=10)
+    return hub.models.BertTextClassifier(
+        backbone, num_classes=2, activation="softmax", preprocessor=preprocessor)
+
+
+def alive(task):
+    for i, v in enumerate(task.trainable_variables):
+        v.assign(v + keras.random.normal(v.shape, stddev=0.2, seed=i))
+    return task
+
+
+def bare(task):
+    """The network alone, which takes what it is called with."""
+    return keras.Model(task.inputs, task.outputs)
+
+
+@pytest.fixture
+def pictures():
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (3, 6, 8, 3)).astype("uint8")
+    return coarse.repeat(8, 1).repeat(8, 2)  # 48 x 64: the middle 48 x 48 is seen
+
+
+@pytest.mark.parametrize("make", [resnet, vgg, vit])
+def test_pictures(make, pictures):
+    task = alive(make())
+    want = task.predict(pictures, verbose=0)
+    options = {"reshape": (4, 4)} if make is vit else {}
+    for builder, given in ((kx.hires_cam, options), (kx.saliency, {}), (kx.occlusion, {})):
+        found = builder(task, **given).predict(pictures, verbose=0)
+        np.testing.assert_allclose(found["predictions"], want, atol=1e-5)
+        assert found["heatmap"].shape == (3, 48, 64)
+        assert not found["heatmap"][:, :, :7].any() and not found["heatmap"][:, :, 57:].any()
+        assert found["heatmap"][:, :, 8:56].any()
+    for given in (task, task.predict):
+        said = LimeImageExplainer(given).explain(pictures[0], samples=20, top=3, verbose=0)
+        np.testing.assert_allclose(said.prediction, want[0][list(said.classes)], atol=1e-3)
+
+
+def test_the_preprocessor_runs_once_and_not_where_it_is_taken_off(pictures):
+    task = alive(resnet())
+    square = pictures[:, :, 8:56].astype("float32")
+    ready = keras.ops.convert_to_numpy(task.preprocessor(square))
+    maps = kx.saliency(bare(task)).predict(ready, verbose=0)["heatmap"]
+    found = kx.saliency(task).predict(square, verbose=0)["heatmap"]
+    assert np.corrcoef(np.stack([f[::3, ::3] for f in found]).ravel(),
+                       np.stack([m[::2, ::2] for m in maps]).ravel())[0, 1] > 0.6
+    task.preprocessor = None
+    explained = kx.saliency(task)
+    np.testing.assert_allclose(explained.predict(ready, verbose=0)["heatmap"], maps, atol=1e-5)
+    assert explained.predict(ready, verbose=0)["heatmap"].shape == (3, SIZE, SIZE)
+
+
+def test_metrics_take_raw_pictures(pictures):
+    task = alive(resnet())
+    ready = keras.ops.convert_to_numpy(task.preprocessor(pictures.astype("float32")))
+    maps = kx.saliency(bare(task)).predict(ready, verbose=0)["heatmap"]
+    mine = kx.metrics.insertion(task, pictures.astype("float32"), maps)
+    np.testing.assert_allclose(mine, kx.metrics.insertion(bare(task), ready, maps), atol=1e-4)
+
+
+def test_texts():
+    task = alive(bert())
+    texts = ["a good film", "the film is very dull and lazy"]
+    want = task.predict(texts, verbose=0)
+    for builder in (kx.saliency, kx.occlusion, kx.integrated_gradients):
+        found = builder(task, input="token_ids").predict(texts, verbose=0)
+        np.testing.assert_allclose(found["predictions"], want, atol=1e-5)
+        assert found["heatmap"].shape == (2, 10)
+        assert not found["heatmap"][0, 5:].any()  # padding
+    said = LimeTextExplainer(task).explain(texts[1], top=2, verbose=0)
+    np.testing.assert_allclose(said.prediction, want[1][list(said.classes)], atol=1e-5)
+
+
+def test_the_command_takes_pictures_of_any_size(pictures, tmp_path):
+    from keras_explain.cli import main
+
+    task = alive(resnet())
+    task.save(tmp_path / "task.keras")
+    keras.utils.save_img(tmp_path / "picture.png", pictures[0])
+    out = tmp_path / "out"
+    assert main(["explain", str(tmp_path / "task.keras"), str(tmp_path / "picture.png"),
+                 "--method", "saliency", "--out", str(out)]) == 0
+    assert np.load(out / "picture.saliency.npy").shape == (48, 64)
