@@ -1,10 +1,11 @@
 """Class activation maps: what a layer's feature maps say about the explained score."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.checks import check_integer, check_per_axis
@@ -13,7 +14,7 @@ from keras_explain.engine.resizing import resize as resized
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers._placement import Placement
-from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.axes import heatmap_axes, image_like
 from keras_explain.graph.rows import check_rows
 from keras_explain.graph.steps import Value
 from keras_explain.signatures import spell_out
@@ -68,6 +69,7 @@ class FeatureMap(Explainer):
                 "Expected one `input` to lay the map over, received"
                 f" {len(self.question.explained)}. Name one."
             )
+        self._check_reached(calls)
         for call, shape in zip(calls, shapes, strict=True):
             self._check_axes(call, shape)
         if self.several:
@@ -90,7 +92,14 @@ class FeatureMap(Explainer):
         if layer is not None:
             return self.question.scored.find(layer, self.node_index)
         scored = self.question.scored
-        return scored.last_tokens() if self.reshape else scored.last_spatial()
+        if self.reshape:
+            return scored.last_tokens()
+        return scored.last_spatial(self._named_input())
+
+    def _named_input(self):
+        """The one input that the user named, or None."""
+        named = () if self.question.input is None else self.question.choose_inputs(()).explained
+        return named[0] if len(named) == 1 else None
 
     def _feature_shape(self, call):
         spec = call.outputs[0].spec
@@ -110,6 +119,27 @@ class FeatureMap(Explainer):
                 f" {spec.shape}. Name a convolution, or use `saliency` or `occlusion`."
             )
         return self.question.scored.spatial_shape(call.outputs[0])
+
+    def _check_reached(self, calls):
+        """An error for a layer of another input's branch; a warning for branches left out."""
+        (source,) = self.question.explained
+        program = self.question.program
+        for call in calls:
+            if source not in program.ancestors(call.outputs):
+                raise ValueError(
+                    f"Expected a layer that the input {source.spec.name!r} reaches, received"
+                    f" {call.path!r}, which is in the branch of another. Name the branch's input"
+                    " with `input=`, or for a layer that is called several times the call with"
+                    " `node_index=`."
+                )
+        seen = program.ancestors(self.features)
+        others = [v.spec.name for v in image_like(self.question.scored) if v not in seen
+                  and v in program.ancestors(tree.flatten(self.question.scored.outputs))]
+        if others and self.question.input is None:
+            warnings.warn(
+                f"The map of layer {calls[0].path!r} explains the input {source.spec.name!r} only;"
+                f" the score depends on {others} too. Name the input to explain with `input=`.",
+                UserWarning, stacklevel=3)
 
     def _check_axes(self, call, shape):
         axes = len(heatmap_axes(self.question.program, self.question.explained[0]))

@@ -166,11 +166,14 @@ class Program:
             f' of {near}? Layers of a nested model are named "backbone/layer".'
         )
 
-    def last_spatial(self):
+    def last_spatial(self, source=None):
         """The Call whose output is the last feature map: after convolutions, before pooling.
 
         Values of spatial extent 1 (a 1x1 convolution after pooling, as in MobileNet) do not
         count, nor do pooling, padding, resizing, dropout, reshaping and this program's outputs.
+
+        Args:
+            source: the input Value that it has to be computed from; None: any.
 
         Raises:
             ValueError: the model has no convolution, or only those that cut an image into the
@@ -178,7 +181,11 @@ class Program:
         """
         ranks, best = {}, None  # Values that a convolution reaches -> its rank
         calls, outputs = self._calls_by_value(), tree.flatten(self.outputs)
+        reached = {source}
         for step in self.steps:
+            if source is not None and not reached.intersection(step.reads):
+                continue
+            reached.update(step.outputs)
             rank = max((ranks[v] for v in step.reads if v in ranks), default=None)
             if kinds.is_convolution(step):
                 rank = len(step.outputs[0].spec.shape)

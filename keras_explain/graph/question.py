@@ -55,7 +55,8 @@ class Question:
         self.classes = targets.class_count(answer.spec, self.activation, self.class_axis)
         self.target = targets.check(target, self.classes)
         self.program = program.with_outputs((logits, program.outputs))
-        self.scored = program.with_outputs(program.outputs if callable(target) else logits)
+        self.scored = program.with_outputs(
+            _used(target, program.outputs) if callable(target) else logits)
         self.half = "float16" in [getattr(s.fn, "compute_dtype", None) for s in program.steps]
         self.explained, self.keys = (), ()
 
@@ -225,6 +226,27 @@ def spacing(x):
     """Rounding of numbers near one that were computed in the dtype of a tensor, with a margin."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     return {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-47}.get(dtype, 2.0**-18)
+
+
+def _used(target, outputs):
+    """The outputs that a callable target reads; all of them where that cannot be told."""
+    flat = tree.flatten(outputs)
+    given = [keras.Input(batch_shape=v.spec.shape, dtype=v.spec.dtype) for v in flat]
+    try:
+        score = target(tree.pack_sequence_as(outputs, given))
+        keras.Model(given, score)
+    except Exception:  # it needs numbers, or does what only its backend can
+        return outputs
+    used = [v for k, v in enumerate(flat) if not _is_made_without(given, k, score)]
+    return used or outputs
+
+
+def _is_made_without(given, k, score):
+    try:
+        keras.Model([*given[:k], *given[k + 1 :]], score)
+    except ValueError:  # not connected
+        return False
+    return True
 
 
 def take_rows(tensors, rows):
