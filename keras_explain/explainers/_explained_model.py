@@ -1,5 +1,6 @@
 """The `keras.Model` that builders return."""
 
+import threading
 import warnings
 
 import keras
@@ -10,8 +11,11 @@ from keras_explain import backend
 from keras_explain.data.batches import gives_batches
 from keras_explain.data.preparing import as_arrays, prepares
 from keras_explain.explainers._blank import find_causes
+from keras_explain.explainers._own_answers import check_answers, check_drawn
 from keras_explain.explainers._prepared import Preparation
 from keras_explain.graph import targets
+
+_watched = threading.local()  # the models that this thread is running
 
 
 class BlankHeatmapWarning(UserWarning):
@@ -48,7 +52,13 @@ class ExplainedModel(keras.Model):
             lambda x, steps=None: self._watched(super(ExplainedModel, self).predict_on_batch, x),
             x)
 
+    def check(self):
+        """Before an export: does it answer as the user's model? `predict` asks by itself."""
+        if check_drawn(self.explainer):
+            self.predict_function = None
+
     def export(self, filepath, format="tf_saved_model", **options):
+        self.check()
         if format != "tf_saved_model":
             return super().export(filepath, format, **options)
         with backend.exporting() as needed:
@@ -77,15 +87,18 @@ class ExplainedModel(keras.Model):
         return self._preparation.laid(outputs, frames)
 
     def _watched(self, run, x, rows=None, /, **options):
-        if getattr(self, "_watching", False):  # PyTorch's `predict` calls the model eagerly
+        here = _watched.__dict__.setdefault("models", set())
+        if id(self) in here:  # PyTorch's `predict` calls the model eagerly
             return run(x, **options)
         x = tree.map_structure(_strings, x)
         arrays = self._check_inputs(x, rows)
-        self._watching = True
+        here.add(id(self))
         try:
+            if arrays is not None and check_answers(self.explainer, arrays):
+                self.predict_function = None  # it ran the program of before
             outputs = run(x, **options)
         finally:
-            self._watching = False
+            here.discard(id(self))
         self._check_outputs(outputs, arrays)
         return outputs
 
@@ -120,12 +133,29 @@ class ExplainedModel(keras.Model):
         answers = [_numbers(x) for x in tree.flatten(outputs["predictions"])]
         if any(x is None for x in heatmaps + answers):
             return  # inside a trace: there are no numbers yet
+        if arrays is not None:
+            self._check_shapes(heatmaps, len(arrays[0]))
         if not all(np.isfinite(x).all() for x in answers + heatmaps if x.dtype.kind == "f"):
             _warn(f"{self._what()}: its predictions or its heatmaps are not finite, so they mean"
                   " nothing. Look for NaN and very large numbers in the inputs and weights.")
         blank = [~h.reshape(len(h), -1).any(axis=1) for h in heatmaps]
         if any(b.any() for b in blank):
             _warn(self._blank_message(blank, answers, arrays))
+
+    def _check_shapes(self, heatmaps, count):
+        """A map for each example, of the size that was declared when the model was built."""
+        specs = tree.flatten(self.output["heatmap"])
+        for key, spec, found in zip(tree.flatten(self.explainer.keys), specs, heatmaps,
+                                    strict=True):
+            wanted = (count, *spec.shape[1:])
+            if len(wanted) != found.ndim or any(
+                    n not in (None, m) for n, m in zip(wanted, found.shape, strict=True)):
+                raise ValueError(
+                    f"Expected a heatmap of shape {wanted} for {count} examples ({key!r}),"
+                    f" received {found.shape}: the model folds other axes into the batch before"
+                    f" {self.explainer.place or 'its answer'!r}. Name a layer after they are"
+                    " unfolded with `layer=`, or use `saliency` or `occlusion`."
+                )
 
     def _blank_message(self, blank, answers, arrays):
         keys = tree.flatten(self.explainer.keys)

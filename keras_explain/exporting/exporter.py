@@ -97,6 +97,8 @@ def export(
         )
     from keras_explain.exporting import formats, placing, saved_model
 
+    for one in every.values():
+        one.check()
     path = placing.next_version(path) if versioned else pathlib.Path(path)
     if format != "saved_model":
         extras = {"methods": methods, "signatures": signatures, "class_names": class_names,

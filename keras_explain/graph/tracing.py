@@ -6,8 +6,10 @@ arguments (`_convert_input_args`) and the nodes of the symbolic graph (`_inbound
 `_inputs_struct`, `_outputs_struct`). `tests/graph/test_program.py` pins each name.
 """
 
+import contextlib
 import inspect
 import math
+import threading
 
 import keras
 from keras import ops, tree
@@ -52,6 +54,19 @@ def trace(model):
     return struct, tracer.steps, outputs, tracer.calls
 
 
+_closed = threading.local()
+
+
+@contextlib.contextmanager
+def kept_closed():
+    """In this thread models stay one step, with the answers that they give themselves."""
+    _closed.on = True
+    try:
+        yield
+    finally:
+        _closed.on = False
+
+
 class _Tracer:
     """Records calls on Values, and looks into every model and layer that allows it."""
 
@@ -94,7 +109,7 @@ class _Tracer:
     def inside(self, op, args, kwargs, path):
         """Record what `op` does inside; None if it is to stay one opaque step."""
         graph = graph_of(op)
-        if graph is None and not is_composite(op):
+        if getattr(_closed, "on", False) or graph is None and not is_composite(op):
             return None
         mark = len(self.steps), len(self.calls)
         try:

@@ -1,0 +1,192 @@
+"""Whether an explainer explains its model: looked at once, with a few rows of real numbers.
+
+The heatmap belongs to a program that was recorded from the model. Whatever recording may miss, a
+program that gives other answers than the model is never explained.
+"""
+
+import threading
+import warnings
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from keras_explain import backend
+from keras_explain.graph.models import graph_of
+from keras_explain.graph.program import Program
+from keras_explain.graph.tracing import kept_closed
+
+SHARE = 1e-4  # of the range of the answers that rounding may make
+FREE = 64  # stands for a size that the model leaves free
+SHARE_OF_HALF = 2e-2  # where the model computes in half precision
+_lock = threading.RLock()
+
+
+class RandomModelWarning(UserWarning):
+    """A model answers the same input differently each time."""
+
+
+def check_answers(explainer, arrays):
+    """Compare the program of an explainer with its model; change to a closed one if they differ.
+
+    Args:
+        explainer: a layer that computes heatmaps. It is asked once, by whichever thread is first.
+        arrays: NumPy arrays, as the explained model takes them, flat.
+
+    Returns:
+        Whether the explainer was changed.
+
+    Raises:
+        ValueError: they differ, and the method has to look inside.
+    """
+    if explainer.__dict__.get("_compared") or not len(arrays[0]) or _is_distributed():
+        return False
+    with _lock:
+        if explainer.__dict__.get("_compared"):
+            return False
+        try:
+            rows, answers = _answers(explainer, arrays)
+        except Exception:  # what the model itself cannot do with them, Keras speaks of
+            return False
+        changed = _compare(explainer, rows, answers)
+        explainer.__dict__["_compared"] = True
+        return changed
+
+
+def _compare(explainer, rows, answers):
+    if _differ(explainer, [a[:1] for a in answers], [a[1:2] for a in answers]):
+        warnings.warn(
+            f"Expected {explainer.model.name!r} to answer equal inputs alike, received two"
+            " answers for two copies of one: it is random at inference. A heatmap shows one"
+            " draw; take the mean of several.", RandomModelWarning, stacklevel=7)
+        return False
+    return not _is_faithful(explainer, rows, answers) and _close(explainer, rows, answers)
+
+
+def check_drawn(explainer):
+    """The same before an export, where there is no data: with numbers drawn for the inputs.
+
+    Where the model has answered real numbers, or takes strings, nothing is drawn.
+    """
+    specs = [v.spec for v in explainer.question.program.inputs]
+    if any(spec.dtype == "string" for spec in specs):
+        return False
+    random = np.random.default_rng(0)
+    shapes = [(2, *[FREE if n is None else n for n in spec.shape[1:]]) for spec in specs]
+    arrays = [random.uniform(size=shape).astype("float32") if "float" in spec.dtype else
+              random.integers(0, 2, shape) for spec, shape in zip(specs, shapes, strict=True)]
+    return check_answers(explainer, arrays)
+
+
+def _is_distributed():
+    return keras.distribution.distribution() is not None
+
+
+def _answers(explainer, arrays):
+    """The first row twice and the next ones, as flat tensors, and the model's answers, flat."""
+    question = explainer.question
+    if question.takes_target:
+        arrays = arrays[: len(question.program.inputs)]
+    picked = [np.concatenate([a[:1], a[:1], a[1:3]]) for a in arrays]
+    rows = [_as_the_model_takes(a, v.spec) for a, v in zip(picked, question.program.inputs,
+                                                            strict=True)]
+    given = tree.pack_sequence_as(question.signature, rows)
+    return rows, _run(explainer, lambda *_: question.model(given, training=False))
+
+
+def _as_the_model_takes(array, spec):
+    if spec.dtype == "string":
+        return ops.convert_to_tensor(array.tolist() if array.dtype.kind in "OU" else array)
+    tensor = ops.cast(ops.convert_to_tensor(array), spec.dtype)
+    missing = len(spec.shape) - len(tensor.shape)
+    return ops.expand_dims(tensor, -1) if missing == 1 else (
+        ops.squeeze(tensor, -1) if missing == -1 else tensor)
+
+
+def _run(explainer, fn):
+    """What `fn` returns, flat and as NumPy; it moves no state of the model."""
+    with backend.no_gradient(), keras.StatelessScope():
+        return [ops.convert_to_numpy(ops.cast(x, "float32") if "float" in str(x.dtype) else x)
+                for x in tree.flatten(fn())]
+
+
+def _differ(explainer, found, wanted):
+    half = any(s.outputs[0].spec.dtype in ("float16", "bfloat16")
+               for s in explainer.question.program.steps if s.outputs)
+    share = SHARE_OF_HALF if half else SHARE
+    for a, b in zip(found, wanted, strict=True):
+        if a.shape != b.shape or a.dtype.kind not in "fiub":
+            return a.shape != b.shape
+        a, b = (np.asarray(x, "float64") for x in (a, b))
+        size = max(np.ptp(b) if b.size else 0, 1e-2 * np.abs(b).max(initial=0), 1e-12)
+        if not np.allclose(a, b, rtol=0, atol=share * size, equal_nan=True):
+            return True
+    return False
+
+
+def _programs(explainer):
+    """What the explainer may run: its program, and those made of it to run faster."""
+    question = explainer.question
+    folded = [p for p in vars(explainer).values() if isinstance(p, Program)
+              and p.inputs == question.program.inputs and isinstance(p.outputs, tuple)]
+    return [question.program, *folded]
+
+
+def _is_faithful(explainer, rows, answers):
+    for program in _programs(explainer):
+        try:
+            found = _run(explainer, lambda p=program: p(rows)[1])
+        except Exception:
+            return False
+        if _differ(explainer, found, answers):
+            return False
+    return True
+
+
+def _close(explainer, rows, answers):
+    """Give the explainer a program in which its model is one step that cannot be looked into."""
+    place = _first_difference(explainer, rows)
+    try:
+        with kept_closed():
+            other = explainer.variant()
+    except Exception as error:
+        raise ValueError(_message(explainer, place)) from error
+    if other.heatmap_shapes() != explainer.heatmap_shapes() or not _is_faithful(
+            other, rows, answers):
+        raise ValueError(_message(explainer, place))
+    common = vars(keras.layers.Layer()).keys() | {"_compared", "model"}
+    vars(explainer).update((k, v) for k, v in vars(other).items() if k not in common)
+    return True
+
+
+def _message(explainer, place):
+    return (
+        f"Expected the recorded steps of {explainer.model.name!r} to answer as the model does,"
+        f" received other answers, first at {place}. Use `occlusion`, which need not look"
+        " inside, or write that layer with `keras.ops` and layers only."
+    )
+
+
+def _first_difference(explainer, rows):
+    """Words for the first layer of the model whose output the program gives otherwise."""
+    model, program = explainer.model, explainer.question.program
+    graph = graph_of(model)
+    if graph is None:
+        return f"{model.name!r} itself"
+    calls, given = {}, tree.pack_sequence_as(explainer.question.signature, rows)
+    for call in program.calls:
+        calls.setdefault(id(call.layer), []).append(call)
+    known = program.ancestors(tree.flatten(program.outputs))
+    for layer in graph.layers:
+        found = calls.get(id(layer), [])
+        if len(found) != 1 or not known.issuperset(found[0].outputs):
+            continue
+        try:
+            wanted = _run(explainer, lambda x=layer: keras.Model(
+                graph.inputs, tree.flatten(x.output))(given, training=False))
+            answer = _run(explainer, lambda c=found[0]: program.with_outputs(c.outputs)(rows))
+        except Exception:
+            continue
+        if _differ(explainer, answer, wanted):
+            return f"layer {found[0].path!r}"
+    return "its answer"
