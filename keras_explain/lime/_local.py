@@ -62,6 +62,7 @@ class Result(NamedTuple):
     rules: tuple[str, ...]
     samples: int
     converged: bool | None
+    disagreement: np.ndarray | None = None
 
 
 class _Design(NamedTuple):

@@ -56,6 +56,8 @@ class Explanation:
         samples: how many perturbed inputs the model saw.
         seed: the seed that reproduces this.
         converged: whether `tolerance` was reached, `None` without.
+        disagreement: `(C, S)`, the standard deviation of each weight over the fills of
+            `baseline="several"`; `None` with one fill.
 
     Example:
         >>> from keras_explain.lime import LimeTextExplainer
@@ -80,10 +82,12 @@ class Explanation:
     samples: int
     seed: int
     converged: bool | None = None
+    disagreement: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for field in _ARRAYS:
-            object.__setattr__(self, field, freeze(getattr(self, field)))
+            if getattr(self, field) is not None:
+                object.__setattr__(self, field, freeze(getattr(self, field)))
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -287,6 +291,7 @@ _ARRAYS = (
     "fidelity",
     "held_out_fidelity",
     "stability",
+    "disagreement",
 )
 
 

@@ -13,6 +13,7 @@ from keras_explain.engine.precision import is_native
 from keras_explain.engine.windows.run import PROBES
 from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._base import LimeExplainer
+from keras_explain.lime._filling import NAMED, SEVERAL, average, make_fill
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import ImageSubject
@@ -38,8 +39,10 @@ class LimeImageExplainer(LimeExplainer):
         segments: how superpixels are found, as `method` of `superpixels.segment`: `"slic"`,
             `"seeds"`, `"lsc"`, `"quickshift"`, `"felzenszwalb"`, `"grid"`, a number of SLIC
             superpixels, labels `(H, W)` or a callable.
-        baseline: what replaces a superpixel: `"mean"`, its mean color, as in `lime`; `"blur"`; a
+        baseline: what replaces a superpixel: `"mean"`, its mean color, as in `lime`; `"blur"`;
+            `"noise"` of the image's own statistics; `"inpaint"`, from the pixels around it; a
             number or color in the image's own units; an array of the image's shape.
+            `"several"` explains with the four named ones, at the cost of each, and averages.
         preprocess: from a batch of images like the explained one to the model's input.
         batch_size: the largest number of images that the model sees at once; memory is bounded by
             it, whatever the number of samples.
@@ -85,9 +88,9 @@ class LimeImageExplainer(LimeExplainer):
                 f"Expected `segments` to be one of {sorted(superpixels.METHODS)}, a number, labels"
                 f" or a callable, received {segments!r}. Did you mean {near[0]!r}?"
             )
-        if isinstance(baseline, str) and baseline not in ("mean", "blur"):
+        if isinstance(baseline, str) and baseline not in NAMED:
             raise ValueError(
-                "Expected `baseline` to be 'mean', 'blur', a color or an image, received"
+                f"Expected `baseline` to be one of {NAMED}, a color or an image, received"
                 f" {baseline!r}. For black pass the image's lowest value."
             )
         self._segments, self._baseline = segments, baseline
@@ -125,14 +128,19 @@ class LimeImageExplainer(LimeExplainer):
         subject = ImageSubject(
             image, superpixels.segment(_move_channels_last(image, axis), self._segments), axis
         )
-        problem = Problem(
-            subject.features,
-            self._make_scores(subject, predictor),
-            rough=None if rough is None else self._make_scores(subject, rough),
-            what="superpixel",
-            is_ambiguous=predictor.is_ambiguous,
-        )
-        return make_explanation(subject, self._local.explain(problem, arguments), arguments)
+        several = isinstance(self._baseline, str) and self._baseline == "several"
+        results = []
+        for baseline in SEVERAL if several else (self._baseline,):
+            fill = make_fill(baseline, subject)
+            problem = Problem(
+                subject.features,
+                self._make_scores(subject, predictor, fill),
+                rough=None if rough is None else self._make_scores(subject, rough, fill),
+                what="superpixel",
+                is_ambiguous=predictor.is_ambiguous,
+            )
+            results.append(self._local.explain(problem, arguments))
+        return make_explanation(subject, average(results), arguments)
 
     def _forget_all_but(self, *predictors):
         """Let go of what was compiled for other callable targets."""
@@ -165,10 +173,9 @@ class LimeImageExplainer(LimeExplainer):
             )
         return image, axis
 
-    def _make_scores(self, subject, predictor):
+    def _make_scores(self, subject, predictor, fill):
         """The function of a `Problem`: masks of superpixels to scores."""
         image, labels = subject.image, subject.segments
-        fill = self._make_baseline(subject)
         compiled = self._compile(predictor, image, subject.channels)
         batch_size = self._local.batch_size
 
@@ -198,21 +205,6 @@ class LimeImageExplainer(LimeExplainer):
 
             self._compiled[predictor, axis] = predictor.compose(compose, image[None])
         return self._compiled[predictor, axis]
-
-    def _make_baseline(self, subject):
-        """What shows where a superpixel is out: an array of the image's shape and dtype."""
-        picture = subject.picture.astype(np.float32)
-        flat = picture.reshape(*picture.shape[:2], -1)
-        if isinstance(self._baseline, str) and self._baseline == "mean":
-            fill = _average_segments(flat, subject.segments)
-        elif isinstance(self._baseline, str):
-            fill = _blur(flat)
-        else:
-            fill = _broadcast(self._baseline, flat, subject)
-        fill = _restore_layout(fill, subject)
-        if subject.image.dtype.kind in "iu":
-            fill = np.rint(fill)
-        return fill.astype(subject.image.dtype)
 
 
 def _make_rough(predictor, precision, batch_size):
@@ -247,38 +239,3 @@ def _find_channel_axis(image):
 
 def _move_channels_last(image, axis):
     return np.moveaxis(image, 0, -1) if axis == 0 else image
-
-
-def _restore_layout(flat, subject):
-    """Channels last, as in `flat`, to the image's own layout."""
-    if subject.channels is None:
-        return flat[..., 0]
-    return np.moveaxis(flat, -1, 0) if subject.channels == 0 else flat
-
-
-def _average_segments(flat, labels):
-    counts = np.bincount(labels.ravel())
-    sums = [np.bincount(labels.ravel(), channel.ravel()) for channel in np.moveaxis(flat, -1, 0)]
-    return (np.stack(sums, axis=-1) / counts[:, None])[labels]
-
-
-def _blur(flat):
-    import cv2
-
-    sigma = max(flat.shape[:2]) / 20
-    channels = np.ascontiguousarray(np.moveaxis(flat, -1, 0))
-    channels = [cv2.GaussianBlur(channel, (0, 0), sigma) for channel in channels]
-    return np.stack(channels, axis=-1)
-
-
-def _broadcast(fill, flat, subject):
-    fill = np.asarray(fill, np.float32)
-    if fill.shape == subject.image.shape and fill.ndim > 1:
-        fill = _move_channels_last(fill, subject.channels).reshape(flat.shape)
-    if fill.shape not in ((), flat.shape[-1:], flat.shape) or not np.isfinite(fill).all():
-        raise ValueError(
-            f"Expected `baseline` to be a finite number, {flat.shape[-1]} of them or an array of"
-            f" the image's shape {subject.image.shape}, received shape {fill.shape}. Give it in"
-            " the image's own units."
-        )
-    return np.broadcast_to(fill, flat.shape)
