@@ -31,7 +31,7 @@ from keras_explain.lime import LimeImageExplainer
 
 EMBEDDED = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")
 FILLS = ("zero", *SEVERAL)
-PATCHES = {"patch_size": 32, "stride": 16}
+PATCHES = {"patch_size": 32, "stride": 16, "score": "probability"}
 
 
 def maps_of(model, x, fills, **options):
@@ -101,7 +101,7 @@ def disagreement(maps):
 def planted(count):
     """Energy in the cause and in the decoy, by fill."""
     model, (x, _, causes, decoys) = built(), dataset(count)
-    maps, _ = maps_of(model, x, FILLS, patch_size=8, stride=4)
+    maps, _ = maps_of(model, x, FILLS, patch_size=8, stride=4, score="probability")
     lines = ["| map | energy in the cause | in the decoy |", "|---|---|---|"]
     for name, heatmap in ({**maps, "average": average(maps)}).items():
         shares = []

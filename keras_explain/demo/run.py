@@ -56,9 +56,10 @@ def explain_cat(out):
 
     model, names = _imagenet.efficientnet_lite0(), _imagenet.class_names()
     image = _imagenet.load_image(skimage.data.chelsea())
-    print("  Hiding a black 64 x 64 patch at 121 places ...")
-    hiding = kx.occlusion(model, patch_size=64, stride=16, baseline="zero", score="logit")
+    print("  Hiding 64 x 64 pixels at 121 places, by four fills ...")
+    hiding = kx.occlusion(model, patch_size=64, stride=16, baseline="several", score="log_odds")
     occlusion = hiding.predict(image[None], verbose=0)
+    drops = kx.images.fade(occlusion["heatmap"][0], occlusion["disagreement"][0])
     grad_cam = kx.grad_cam(model).predict(image[None], verbose=0)
     scores = grad_cam["predictions"][0]
     top = [(names[i], float(scores[i])) for i in scores.argsort()[::-1][:4]]
@@ -66,7 +67,7 @@ def explain_cat(out):
         print(f"  {probability:6.1%}  {name}")
     figure = kx.plots.comparison(
         image,
-        {"Occlusion": occlusion["heatmap"][0], "Grad-CAM": grad_cam["heatmap"][0]},
+        {"Occlusion": drops, "Grad-CAM": grad_cam["heatmap"][0]},
         predictions=top,
     )
     path = out / "cat.png"
