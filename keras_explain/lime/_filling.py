@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_explain.lime._local import Result
-from keras_explain.lime.subjects import ImageSubject
+from keras_explain.lime._subjects import ImageSubject
 
 SEVERAL = ("mean", "blur", "noise", "inpaint")
 NAMED = (*SEVERAL, "several")

@@ -7,8 +7,8 @@ import pytest
 
 from keras_explain.lime import LimeImageExplainer
 from keras_explain.lime._filling import make_fill
+from keras_explain.lime._subjects import ImageSubject
 from keras_explain.lime.explanation import Explanation
-from keras_explain.lime.subjects import ImageSubject
 
 SEGMENTS = np.repeat(np.repeat(np.arange(6).reshape(2, 3), 8, axis=0), 6, axis=1)
 
