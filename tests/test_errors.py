@@ -127,6 +127,7 @@ EXPLAINING = {
                       r"\(None, 16, 12, 3\).*received \(16, 12, 3\).*batch axis: x\[None\]"),
     "other size": ({}, lambda: draw((12, 16, 3), 2), r"received \(2, 12, 16, 3\). Resize"),
     "other channels": ({}, lambda: draw((HEIGHT, WIDTH, 1), 2), r"received \(2, 16, 12, 1\)"),
+    "no examples": ({}, lambda: a_batch()[:0], "at least one example.*'picture' of shape"),
     "NaN": ({}, with_nan, "without NaN, received 1 NaN in 'picture'"),
     "request out of range": (ASKED, lambda: [a_batch(), np.array([0, 4, -1])],
                              r"from 0 to 3, or -1 .* received \[4\]"),

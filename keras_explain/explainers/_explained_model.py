@@ -111,6 +111,11 @@ class ExplainedModel(keras.Model):
             return None  # inside a trace, a dataset, or another structure: Keras speaks of that
         for spec, array in zip(self.inputs, arrays, strict=True):
             _check_shape(spec, array)
+            if len(array) == 0:
+                raise ValueError(
+                    f"Expected at least one example, received {spec.name!r} of shape"
+                    f" {array.shape}. Leave empty batches out."
+                )
             if array.dtype.kind == "f" and np.isnan(array).any():
                 raise ValueError(
                     f"Expected inputs without NaN, received {int(np.isnan(array).sum())} NaN in"
