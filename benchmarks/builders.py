@@ -53,7 +53,7 @@ def sides_of(model, middle):
         "score_cam": (functools.partial(kx.score_cam, channels=PASSES), PASSES + 1),
         "smooth_grad": (functools.partial(kx.smooth_grad, samples=PASSES), PASSES),
         "integrated_gradients": (functools.partial(kx.integrated_gradients, steps=PASSES), PASSES),
-        "rise": (functools.partial(kx.rise, masks=PASSES), PASSES + 1),
+        "rise": (functools.partial(kx.rise, samples=PASSES), PASSES + 1),
     }
 
 

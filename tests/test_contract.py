@@ -7,6 +7,7 @@ import inspect
 import pickle
 import random
 import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -27,12 +28,13 @@ class Builder:
     """A builder under test.
 
     Args:
-        name: in `keras_explain`.
+        name: in `keras_explain`; of one from outside, any.
         reads: "layer" (an inner feature map), "gradient" or "answer".
         options: what keeps it cheap.
         kinds: the models it is tested on every time; on the others in the slow run.
         refuses: words of the error on models that it is not made for.
         blank: models on which all evidence is against the class, so that some maps are zero.
+        build: the builder, where it is from outside the package.
     """
 
     name: str
@@ -41,10 +43,12 @@ class Builder:
     kinds: tuple = FEWER
     refuses: str = "nothing"
     blank: tuple = ()
+    build: Callable | None = None
 
     def __call__(self, model, **options):
+        build = self.build or getattr(kx, self.name)
         try:
-            return getattr(kx, self.name)(model, **{**self.options, **options})
+            return build(model, **{**self.options, **options})
         except ValueError as error:
             if self.refuses not in str(error):
                 raise

@@ -1,5 +1,6 @@
 """The pages for contributors: what they tell to do works, done from outside of the package."""
 
+import copy
 import pathlib
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import keras
 import numpy as np
 import pytest
+import test_contract as contract
 from keras import ops
 
 import keras_explain as kx
@@ -34,6 +36,38 @@ def test_own_cam(tmp_path, monkeypatch):
     np.testing.assert_allclose(keras.ops.convert_to_numpy(loaded(images)["heatmap"]),
                                keras.ops.convert_to_numpy(space["explained"](images)["heatmap"]),
                                atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def positive_cam():
+    """The CAM of the page's first ten lines, as a builder under test of the contracts."""
+    text = (DEVELOP / "own_cam.md").read_text(encoding="utf-8")
+    space = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], space)
+    return contract.Builder("positive_cam", "layer", build=space["positive_cam"],
+                            blank=contract.TRANSFORMERS)
+
+
+@pytest.mark.parametrize("kind", contract.FEWER)
+def test_own_cam_gives_what_every_builder_gives(positive_cam, kind):
+    contract.test_output(positive_cam, contract.KINDS[kind])
+
+
+@pytest.mark.parametrize("test, arguments", [
+    (contract.test_batch_size_changes_nothing, ["functional"]),
+    (contract.test_model_and_random_state_stay_as_they_are, ["preprocessing_inside"]),
+    (contract.test_follows_the_training_of_the_model, []),
+    (contract.test_training_mode_explains_inference, []),
+    (contract.test_copies, [copy.deepcopy]),
+    (contract.test_blank_maps_are_zeros_and_one_warning, []),
+], ids=lambda x: getattr(x, "__name__", None))
+def test_own_cam_keeps_the_contracts(positive_cam, test, arguments):
+    test(positive_cam, *arguments)
+
+
+def test_own_cam_is_saved(positive_cam, tmp_path):
+    contract.test_save_and_load(positive_cam, "composite_layers", tmp_path)
+    contract.test_target_as_an_input_survives_saving(positive_cam, tmp_path)
 
 
 def test_own_gradient_rule(tmp_path, monkeypatch):
@@ -96,7 +130,7 @@ def follow_diffs(page, folder):
 
 @pytest.mark.skipif(not shutil.which("node"), reason="node runs the page's modules")
 def test_own_dashboard_control(tmp_path):
-    """The browser's tests look at the control; here the page's diffs fit, and the state has it."""
+    """The page's diffs fit, and the state has the value; `tests/browser` drives the control."""
     folder = tmp_path / "static"
     shutil.copytree(STATIC, folder)
     follow_diffs("own_dashboard_control.md", folder)

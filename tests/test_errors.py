@@ -1,5 +1,9 @@
 """Wrong use is told before anything is computed: what was expected, what came, what to do."""
 
+import ast
+import pathlib
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -33,6 +37,29 @@ def untouched(outputs=1):
 
 def a_batch(count=3):
     return draw((HEIGHT, WIDTH, 3), count)
+
+
+# All errors -----------------------------------------------------------------------------------
+
+
+def raised():
+    """The place and the text of every error that the package raises, `{...}` for what is put in."""
+    for path in sorted(pathlib.Path(kx.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                text = node.exc.args[0]
+                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+                yield f"{path.name}:{node.lineno}", "".join(
+                    p.value if isinstance(p, ast.Constant) and isinstance(p.value, str) else "{}"
+                    for p in parts)
+
+
+def test_errors_have_one_form():
+    """Expected ..., received .... Remedy. It is left out where what is expected says it."""
+    form = re.compile(r"Expected [^.]*.*?(\breceived |, found none\. ).*[.?\]})]$", re.DOTALL)
+    texts = [(place, text) for place, text in raised() if re.search("Expected|Received", text)]
+    assert len(texts) > 100
+    assert [pair for pair in texts if not form.match(pair[1])] == []
 
 
 # While building -------------------------------------------------------------------------------

@@ -108,6 +108,6 @@ def default_patch(value, size):
     if size is None:
         raise ValueError(
             "Expected `patch_size`, because the model takes inputs of any size"
-            f" {value.spec.shape}."
+            f" {value.spec.shape}, received none. Give the patch in pixels."
         )
     return max(1, size // 8)

@@ -232,7 +232,8 @@ def _chosen(scores, output, model):
     if tree.is_nested(scores) and not hasattr(scores, "shape"):
         if output is None:
             raise ValueError(
-                "Expected `output`, because the model has several: its name or its index."
+                "Expected `output`, because the model has several, received none. Give its"
+                " name or its index."
             )
         if isinstance(output, str) and not isinstance(scores, dict):
             output = model.output_names.index(output)

@@ -84,13 +84,14 @@ class Occlusion(Explainer):
     def _check_possible(self, reason):
         if self.engine == "incremental":
             raise ValueError(
-                'Expected a model and an input that engine="incremental" can run by windows, but'
-                f' {reason}. Use engine="auto".'
+                'Expected a model and an input that engine="incremental" can run by windows,'
+                f' received others: {reason}. Use engine="auto".'
             )
         if self.precision != "float32":
             raise ValueError(
-                f"Expected a model and an input that can run by windows for"
-                f" precision={self.precision!r}, but {reason}. Use precision=\"float32\"."
+                "Expected a model and an input that can run by windows for"
+                f" precision={self.precision!r}, received others: {reason}. Use"
+                ' precision="float32".'
             )
 
     def _check_searchable(self, value):

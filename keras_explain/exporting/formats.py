@@ -53,7 +53,7 @@ def _check(path, format, saved_model_options):
     if package and importlib.util.find_spec(package) is None:
         raise ImportError(
             f'Expected the package {package} for format="{format}", found none. Run: pip install'
-            ' "keras3-explain[engines]"'
+            ' "keras3-explain[engines]".'
         )
 
 

@@ -131,7 +131,7 @@ class Program:
         if len(matches) > 1 and node_index is None:
             raise ValueError(
                 f"Expected `node_index`, because the layer {paths[0]!r} is called"
-                f" {len(matches)} times. Choose the call with node_index=0 to"
+                f" {len(matches)} times, received none. Choose the call with node_index=0 to"
                 f" {len(matches) - 1}."
             )
         if node_index is not None and not 0 <= node_index < len(matches):
@@ -224,8 +224,9 @@ class Program:
             if kinds.is_token_step(step, cells):
                 raise ValueError(
                     "Expected `reshape`, because the model goes on with tokens after its last"
-                    f" convolution {call.path!r} (at {step.path!r}). Give the rows and columns"
-                    " of the token grid, as reshape=(14, 14), or name the layer with `layer=`."
+                    f" convolution {call.path!r} (at {step.path!r}), received none. Give the rows"
+                    " and columns of the token grid, as reshape=(14, 14), or name the layer with"
+                    " `layer=`."
                 )
 
     def last_tokens(self):
@@ -242,8 +243,8 @@ class Program:
             if kinds.is_attention(step.fn) and step.reads[0] in calls:
                 return calls[step.reads[0]]
         raise ValueError(
-            "Expected `layer` with `reshape`, because the model has no attention layer of Keras:"
-            " name the layer whose tokens are to be explained (in a transformer the"
+            "Expected `layer` with `reshape`, because the model has no attention layer of Keras,"
+            " received none. Name the layer whose tokens are to be explained (in a transformer the"
             " normalization before the last attention)."
         )
 

@@ -210,7 +210,7 @@ def copied(model, seed=0):
                 raise ValueError(
                     "Expected a model that can be copied (Functional, Sequential, or a subclass"
                     f" with `get_config`), received {type(model).__name__}, which cannot be"
-                    f" serialized: {error}"
+                    f" serialized ({error}). Give the model a `get_config`."
                 ) from error
     copy.set_weights(model.get_weights())
     return copy, fresh

@@ -54,7 +54,7 @@ def coefficient_maps(
 def _checked(rows):
     if not isinstance(rows, dict) or not rows:
         raise ValueError(
-            "Expected a dict of at least one row of maps. Received"
+            "Expected a dict of at least one row of maps, received"
             f" {'an empty dict' if isinstance(rows, dict) else type(rows).__name__}. Name it:"
             ' {"softmax": maps}.'
         )
@@ -62,13 +62,13 @@ def _checked(rows):
     for name, maps in rows.items():
         if maps.ndim != 3 or not maps.size:
             raise ValueError(
-                f"Expected maps of shape (classes, H, W). Received shape {maps.shape} for"
+                f"Expected maps of shape (classes, H, W), received shape {maps.shape} for"
                 f" {name!r}. Give `coefficient_maps` of `linear` a shape."
             )
         if not np.isfinite(maps).all():
             raise ValueError(
-                f"Expected finite maps. Received NaN or infinity in {name!r}: a class without"
-                " images has no mean."
+                f"Expected finite maps, received NaN or infinity in {name!r}. Leave out classes"
+                " without images, which have no mean."
             )
     return rows
 

@@ -80,7 +80,7 @@ def _check_image(image, unpreprocess):
     pixels = images.to_uint8(image, unpreprocess)
     if pixels.ndim != 3:
         raise ValueError(
-            f"Expected one image (H, W, 3). Received a batch of shape {pixels.shape}. "
+            f"Expected one image (H, W, 3), received a batch of shape {pixels.shape}. "
             "Index it, and draw one figure for each image."
         )
     return pixels
@@ -90,7 +90,7 @@ def _check_heatmaps(heatmaps):
     if not isinstance(heatmaps, dict) or not heatmaps:
         received = "an empty dict" if isinstance(heatmaps, dict) else type(heatmaps).__name__
         raise ValueError(
-            f"Expected a dict of at least one heatmap. Received {received}. "
+            f"Expected a dict of at least one heatmap, received {received}. "
             'Give it the method\'s name: {"Grad-CAM": heatmap}.'
         )
     return {str(name): np.asarray(heatmap) for name, heatmap in heatmaps.items()}
@@ -102,8 +102,8 @@ def _check_predictions(predictions):
         return [(str(name), float(probability)) for name, probability in pairs]
     except (TypeError, ValueError) as error:
         raise ValueError(
-            "Expected predictions as pairs of class name and probability. "
-            f"Received {predictions!r}. "
+            "Expected predictions as pairs of class name and probability, "
+            f"received {predictions!r}. "
             'Pair them, best first: [("cat", 0.9), ("dog", 0.1)].'
         ) from error
 

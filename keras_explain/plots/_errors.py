@@ -41,7 +41,8 @@ def confusion_matrix(
     """
     if not isinstance(analyses, dict) or not analyses:
         raise ValueError(
-            f'Expected a dict such as {{"test": analysis}}. Received {type(analyses).__name__}.'
+            f'Expected a dict such as {{"test": analysis}}, received {type(analyses).__name__}.'
+            " Name each analysis."
         )
     classes = max(len(a.class_names) for a in analyses.values())
     side = min(8.0, max(3.4, 1.6 + 0.36 * classes))  # the titles need 3.4
@@ -104,7 +105,9 @@ def gallery(
     pixels = _grid.gray(_some(pictures))
     captions = [""] * len(pixels) if captions is None else [str(c) for c in captions]
     if len(captions) != len(pixels):
-        raise ValueError(f"Expected {len(pixels)} captions. Received {len(captions)}.")
+        raise ValueError(
+            f"Expected {len(pixels)} captions, received {len(captions)}. Give one for each image."
+        )
     columns = min(columns, len(pixels))
     lines = 1 + max(c.count("\n") for c in captions)
     rows = math.ceil(len(pixels) / columns)
@@ -156,8 +159,8 @@ def error_gallery(
     rows = analysis.misclassified[: len(pixels)] if rows is None else np.asarray(rows)
     if len(rows) != len(pixels):
         raise ValueError(
-            f"Expected as many images as misclassified rows. Received {len(pixels)} and"
-            f" {len(rows)}."
+            f"Expected as many images as misclassified rows, received {len(pixels)} and"
+            f" {len(rows)}. Name the rows of the images with `rows`."
         )
     truth, said = analysis.y[rows], analysis.predicted[rows]
     names, sure = analysis.class_names, analysis.probabilities[rows, said]
@@ -167,7 +170,8 @@ def error_gallery(
         return gallery(pixels, captions, columns=8, title=title)
     if len(heatmaps.true) != len(pixels):
         raise ValueError(
-            f"Expected {len(pixels)} heatmaps, one per image. Received {len(heatmaps.true)}."
+            f"Expected {len(pixels)} heatmaps, one per image, received {len(heatmaps.true)}."
+            " Explain the images that are shown."
         )
     columns = 1 if len(pixels) < 4 else 2
     lines = math.ceil(len(pixels) / columns)
@@ -201,5 +205,5 @@ def _draw_case(axes, pixels, caption, maps, alpha):
 def _some(pictures):
     pictures = np.asarray(pictures)
     if not pictures.size:
-        raise ValueError("Expected at least one image. Received none.")
+        raise ValueError("Expected at least one image, received none. Leave out empty galleries.")
     return pictures

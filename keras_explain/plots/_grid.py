@@ -41,7 +41,7 @@ def class_names_of(names, count):
     if names is None:
         return [str(i) for i in range(count)]
     if len(names) != count:
-        raise ValueError(f"Expected {count} class names. Received {len(names)}.")
+        raise ValueError(f"Expected {count} class names, received {len(names)}. Name each class.")
     return [str(name) for name in names]
 
 

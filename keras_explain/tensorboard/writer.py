@@ -220,8 +220,8 @@ def _check_tensorboard():
         import tensorboard.compat.proto.event_pb2  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "Expected TensorBoard, to write its logs. It could not be imported "
-            f"({error}). Install it: pip install 'tensorboard>=2.21'."
+            "Expected the package tensorboard, to write its logs, received an error as it was"
+            f" imported: {error}. Run: pip install 'tensorboard>=2.21'."
         ) from error
 
 

@@ -176,9 +176,9 @@ def _tokenize(texts, tokenizer, spec):
     """Words, and ids padded with 0 to the model's length."""
     if tokenizer is None:
         raise ValueError(
-            "Expected `tokenizer`, because the model takes integers: the TextVectorization layer"
-            " that makes them, or a function from a text to its words and their ids. Received"
-            " None."
+            "Expected `tokenizer`, because the model takes integers, received none. Give the"
+            " TextVectorization layer that makes them, or a function from a text to its words and"
+            " their ids."
         )
     if isinstance(tokenizer, keras.layers.TextVectorization):
         rows = keras.ops.convert_to_numpy(tokenizer(texts))

@@ -17,9 +17,11 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 
 
 SERVER = """
-import sys, threading
+import pathlib, sys, threading
 from tensorboard import default, program
-from keras_explain.tensorboard.plugin import Loader
+from keras_explain.tensorboard.plugin import Loader, backend
+if sys.argv[3:]:
+    backend._STATIC = pathlib.Path(sys.argv[3])
 board = program.TensorBoard(plugins=[*default.get_static_plugins(), Loader])
 board.configure(["tensorboard", "--logdir", sys.argv[1], "--port", "0", "--load_fast", sys.argv[2],
                  "--reload_interval", "1"])
@@ -32,12 +34,14 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs Chromium and playwright")
 
 
-def launch(logdir, fast="false"):
+def launch(logdir, fast="false", static=()):
     """Start TensorBoard on a free port; returns its address.
 
+    `static` is one folder of the page's files, in place of the package's.
     It has a process of its own: its threads abort an interpreter that ends under them.
     """
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(logdir), fast], text=True,
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(logdir), fast, *map(str, static)],
+                              text=True,
                               stdout=subprocess.PIPE, cwd=pathlib.Path(__file__).parents[2])
     atexit.register(server.kill)
     for line in server.stdout:

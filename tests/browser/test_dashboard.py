@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import shutil
 import time
 import urllib.parse
 
 import pytest
+from test_doors import STATIC, follow_diffs
 
 from . import logs
 from .conftest import frame_of, launch
@@ -379,6 +381,28 @@ def test_both_loaders(visit, tmp_path, fast):
     page, frame = visit(launch(tmp_path, fast))
     frame.wait_for_function("document.querySelector('#scrubber').max === '30'", timeout=20_000)
     drawn(frame, cell(frame, 0, 0).locator("canvas"))
+
+
+def test_own_control(visit, tmp_path):
+    """The control of docs/develop/own_dashboard_control.md, put in as the page says."""
+    static = tmp_path / "static"
+    shutil.copytree(STATIC, static)
+    follow_diffs("own_dashboard_control.md", static)
+    logs.write(tmp_path / "log" / "run", epochs=2)
+    page, frame = visit(launch(tmp_path / "log", static=[static]),
+                        permissions=["clipboard-read", "clipboard-write"])
+    canvas = cell(frame).locator("canvas")
+    rendering = "canvas => getComputedStyle(canvas).imageRendering"
+    assert canvas.evaluate(rendering) == "auto"
+    frame.get_by_label("Pixels").select_option("sharp")
+    frame.wait_for_function("document.body.dataset.pixels === 'sharp'")
+    assert canvas.evaluate(rendering) == "pixelated"
+    frame.get_by_role("button", name="Copy link").click()
+    frame.get_by_text("Link copied").wait_for()
+    again, other = visit(frame.evaluate("navigator.clipboard.readText()"))
+    assert other.get_by_label("Pixels").input_value() == "sharp"
+    assert cell(other).locator("canvas").evaluate(rendering) == "pixelated"
+    assert not page.complaints and not again.complaints
 
 
 def test_twenty_examples_four_methods_two_hundred_epochs(visit, tmp_path):

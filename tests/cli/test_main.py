@@ -159,6 +159,19 @@ def test_compare_leaves_damaged_pictures_out(files, tmp_path, capsys):
     assert "c.png: left out" in printed.err and (tmp_path / "out" / "comparison.md").exists()
 
 
+def test_compare_takes_methods_of_ones_own(files, tmp_path, capsys):
+    """A class in the user's file is measured beside a method of the library."""
+    own = tmp_path / "own.py"
+    own.write_text(OWN)
+    assert cli.main(["compare", str(files / "model.keras"), str(files / "a.png"),
+                     "--methods", f"{own}:PositiveCAM,eigen_cam", "--metrics", "sparseness",
+                     "--out", str(tmp_path / "out")]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    numbers = {cells[1].strip(): cells[2].strip() for cells in (r.split("|") for r in rows)}
+    assert {"PositiveCAM", "eigen_cam"} < numbers.keys()
+    assert numbers["PositiveCAM"] != numbers["eigen_cam"]
+
+
 @needs_export
 def test_export(files, tmp_path, capsys):
     code = cli.main(["export", str(files / "model.keras"), str(tmp_path / "served"), "--versioned",

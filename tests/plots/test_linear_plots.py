@@ -105,22 +105,22 @@ def test_the_agreement_separates_the_decisions():
 
 
 def test_errors(analysis):
-    with pytest.raises(ValueError, match="at least one row of maps. Received an empty dict"):
+    with pytest.raises(ValueError, match="at least one row of maps, received an empty dict"):
         plots.coefficient_maps({})
-    with pytest.raises(ValueError, match=r"\(classes, H, W\). Received shape \(3, 4\) for 'a'"):
+    with pytest.raises(ValueError, match=r"\(classes, H, W\), received shape \(3, 4\) for 'a'"):
         plots.coefficient_maps({"a": np.zeros((3, 4))})
-    with pytest.raises(ValueError, match="finite maps. Received NaN or infinity in 'a'"):
+    with pytest.raises(ValueError, match="finite maps, received NaN or infinity in 'a'"):
         plots.coefficient_maps({"a": np.full((1, 2, 2), np.nan)})
-    with pytest.raises(ValueError, match="Expected 3 class names. Received 1"):
+    with pytest.raises(ValueError, match="Expected 3 class names, received 1"):
         plots.coefficient_maps({"a": np.zeros((3, 2, 2))}, ["x"])
     with pytest.raises(ValueError, match="Received ErrorAnalysis"):
         plots.confusion_matrix(analysis)
     with pytest.raises(ValueError, match="at least one image"):
         plots.gallery(np.zeros((0, 2, 2)))
-    with pytest.raises(ValueError, match="Expected 2 captions. Received 1"):
+    with pytest.raises(ValueError, match="Expected 2 captions, received 1"):
         plots.gallery(np.zeros((2, 2, 2)), ["a"])
     with pytest.raises(ValueError, match="Received 4 and 3"):
         plots.error_gallery(np.zeros((4, 2, 2)), analysis)
-    with pytest.raises(ValueError, match="Expected 1 heatmaps, one per image. Received 2"):
+    with pytest.raises(ValueError, match="Expected 1 heatmaps, one per image, received 2"):
         plots.error_gallery(np.zeros((1, 2, 2)), analysis,
                             ErrorHeatmaps(np.zeros((2, 2, 2)), np.zeros((2, 2, 2))))

@@ -156,7 +156,7 @@ def test_unpreprocess(photo):
 
 
 def test_errors(photo):
-    with pytest.raises(ValueError, match="at least one heatmap. Received an empty dict"):
+    with pytest.raises(ValueError, match="at least one heatmap, received an empty dict"):
         plots.comparison(photo, {})
     with pytest.raises(ValueError, match="Received ndarray"):
         plots.comparison(photo, np.eye(3))

@@ -117,7 +117,9 @@ class Dashboard(base_plugin.TBPlugin):
         for magic, content_type in _PICTURES.items():
             if data.startswith(magic):
                 return http_util.Respond(request, data, content_type, expires=_WEEK)
-        raise errors.InvalidArgumentError("Expected the key of a PNG or JPEG picture.")
+        raise errors.InvalidArgumentError(
+            "Expected the key of a PNG or JPEG picture, received that of other data."
+        )
 
     def _texts(self, context, experiment, runs, tags):
         """JSON records by (run, tag): lists of (step, wall time, dict)."""
@@ -188,7 +190,9 @@ def _json(request, content):
 def _argument(request, name):
     value = request.args.get(name)
     if not value:
-        raise errors.InvalidArgumentError(f"Expected the argument {name!r} in the address.")
+        raise errors.InvalidArgumentError(
+            f"Expected the argument {name!r} in the address, received {sorted(request.args)}."
+        )
     return value
 
 
