@@ -193,7 +193,7 @@ def test_callable_that_returns_no_score_per_image():
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX gives zeros, and we a warning")
 def test_gradient_cut_by_integers():
     x = image(5)
-    model = alive(keras.Model(x, layers.Dense(3)(layers.Embedding(9, 2)(
-        ops.cast(x, "int32"))[:, 0])), None)
+    whole = ops.cast(ops.cast(x, "int32"), "float32")
+    model = alive(keras.Model(x, layers.Dense(3)(whole)), None)
     with pytest.raises(ValueError, match="no gradient flows .*Use `occlusion`"):
         kx.saliency(model, target=1)(np.ones((2, 5), "float32"))
