@@ -12,13 +12,13 @@ from keras_explain.engine import hiding, sliding
 from keras_explain.engine.folding import bind, folded
 from keras_explain.engine.precision import is_native, reduced
 from keras_explain.engine.windows.adaptive import Search
-from keras_explain.engine.windows.plan import Plan, plannable
-from keras_explain.engine.windows.report import report
+from keras_explain.engine.windows.plan import Plan
 from keras_explain.engine.windows.run import by_chunks, drops, image_by_image
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options, PerAxis
+from keras_explain.explainers._plans import check_search, make_grid, make_plan, report_plan
 from keras_explain.graph.axes import heatmap_axes, image_like
 from keras_explain.graph.question import take_rows
 from keras_explain.signatures import spell_out
@@ -26,8 +26,6 @@ from keras_explain.signatures import spell_out
 ENGINES = ("auto", "incremental", "full")
 PRECISIONS = ("float32", "bfloat16")
 SEARCHES = ("full", "adaptive")
-# Below this factor of counted work, windows are not worth their overhead.
-WORTHWHILE = 1.05
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -52,90 +50,25 @@ class Occlusion(Explainer):
             self.baseline = hiding.check("baseline", baseline, value.spec, of_parts=True)
         self.fills = tuple(
             hiding.split(self.baseline, value.spec) for value in self.question.explained)
-        self.grids = tuple(self._grid(v) for v in self.question.explained)
+        program = self.question.program
+        self.grids = tuple(make_grid(program, v, self.patch_size, self.stride)
+                           for v in self.question.explained)
         check_choice("engine", engine, ENGINES)
         check_choice("precision", precision, PRECISIONS)
         check_choice("search", search, SEARCHES)
         self.engine, self.precision, self.search = engine, precision, search
         for value in self.question.explained:
-            self._check_searchable(value)
-        self.folded = folded(self.question.program)
-        self.plans = tuple(
-            self._plan(v, g) for v, g in zip(self.question.explained, self.grids, strict=True))
-
-    def _plan(self, value, grid):
-        """The plan by windows, or the reason why every position runs the whole model."""
-        if self.engine == "full":
-            reason = "you asked for engine=\"full\""
-            self._check_possible(reason)
-            return reason
-        reason = plannable(self.folded, value)
-        if len(grid) != len(value.spec.shape) - 2:
-            reason = "the input is not a map with channels"
-        if reason is None:
-            plan = Plan(self.folded, value, grid, in_order=self.search == "full")
-            wanted = self.engine == "incremental" or self.precision != "float32"
-            if wanted or plan.speedup() > WORTHWHILE:
-                return plan
-            reason = f"windows save only a factor of {plan.speedup():.2f}"
-        self._check_possible(reason)
-        return reason
-
-    def _check_possible(self, reason):
-        if self.engine == "incremental":
-            raise ValueError(
-                'Expected a model and an input that engine="incremental" can run by windows,'
-                f' received others: {reason}. Use engine="auto".'
-            )
-        if self.precision != "float32":
-            raise ValueError(
-                "Expected a model and an input that can run by windows for"
-                f" precision={self.precision!r}, received others: {reason}. Use"
-                ' precision="float32".'
-            )
-
-    def _check_searchable(self, value):
-        shape = value.spec.shape
-        if self.search == "adaptive" and (len(shape) < 3 or None in shape[1:]):
-            raise ValueError(
-                f'Expected an input with a map of fixed size for search="adaptive", because it'
-                f" interpolates between neighbors, received {shape}. Use search=\"full\"."
-            )
+            check_search(search, value)
+        self.folded = folded(program)
+        self.plans = tuple(make_plan(self.folded, v, grid, engine, precision, search) for v, grid
+                           in zip(self.question.explained, self.grids, strict=True))
 
     def report(self):
         """What the engine does: for each step its window and saving, as text to print."""
-        return "\n\n".join(report(value, plan) + self._savings_of_search(value, grid)
-                           for value, plan, grid in zip(
-                               self.question.explained, self.plans, self.grids, strict=True))
-
-    def _savings_of_search(self, value, grid):
-        if self.search == "full":
-            return ""
-        sizes = [value.spec.shape[a] for a in heatmap_axes(self.question.program, value)]
-        counts = [sliding.count(n, *step) for n, step in zip(sizes, grid, strict=True)]
-        search = Search.of(counts, grid)
-        return (f'\nsearch="adaptive": {search.evaluations} of {math.prod(counts)} positions are'
-                " evaluated, the others interpolated.")
-
-    def _grid(self, value):
-        """(patch, stride) for each axis that the patch slides along."""
-        sizes = [value.spec.shape[a] for a in heatmap_axes(self.question.program, value)]
-        patch = self.patch_size or [sliding.default_patch(value, s) for s in sizes]
-        patch = patch * len(sizes) if len(patch) == 1 else patch
-        stride = self.stride or [max(1, p // 2) for p in patch]
-        stride = stride * len(sizes) if len(stride) == 1 else stride
-        if len(patch) != len(sizes) or len(stride) != len(sizes):
-            raise ValueError(
-                f"Expected one `patch_size` and `stride`, or {len(sizes)} (one per axis of the"
-                f" input {value.spec.shape}), received {self.patch_size} and {self.stride}."
-            )
-        for p, size in zip(patch, sizes, strict=True):
-            if size is not None and p > size:
-                raise ValueError(
-                    f"Expected `patch_size` of at most {size}, the size of the input, received"
-                    f" {p}. Take a patch of about an eighth of the image."
-                )
-        return tuple(zip(patch, stride, strict=True))
+        return "\n\n".join(
+            report_plan(self.question.program, value, plan, grid, self.search)
+            for value, plan, grid in zip(
+                self.question.explained, self.plans, self.grids, strict=True))
 
     def compute(self, values, request):
         drops, predictions = self._drops_of_fills(values, request)

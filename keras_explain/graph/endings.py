@@ -1,19 +1,22 @@
 """What ends a model: a softmax or a sigmoid, by any name, told by what it computes.
 
-The last steps of a program are run on random numbers. A softmax is what gives positive numbers
-that sum to one over the classes and whose logarithms are the numbers before it, up to a constant
-and a factor; a log-softmax is the logarithm of that; a sigmoid is known by its inverse. So it
-counts neither whose function it is nor how it is called.
+The last steps of a program are run on random numbers, and `activations` says what they compute.
+So it counts neither whose function it is nor how it is called.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.activations import (
+    find_activation,
+    is_over_classes,
+    make_runner,
+    only_moves,
+)
 from keras_explain.graph.masks import CARRIERS
 from keras_explain.graph.precision import (
     HALF,
@@ -23,7 +26,7 @@ from keras_explain.graph.precision import (
     in_float32,
     see_with,
 )
-from keras_explain.graph.probing import random_numbers, to_float64, tolerance, try_to_run
+from keras_explain.graph.probing import random_numbers, tolerance, try_to_run
 from keras_explain.graph.program import Program
 from keras_explain.graph.steps import Step, Value
 
@@ -47,32 +50,24 @@ def before_activation(program, value):
     """
     axis, cuts = program.channel_axis(value), _cuts(program, value)
     for j, (after, tail) in enumerate(cuts):
-        if not _only_moves(tail, after, value):
+        if not only_moves(tail, after, value):
             break
-        move = _runner(tail, after, value)
+        move = make_runner(tail, after, value)
         for before, steps in reversed(cuts[j + 1 :]):  # z rather than z - max(z)
-            end = _runner(steps[: len(steps) - len(tail)], before, after)
-            found = _activation(end, before, after)
-            if found and _is_over_classes(found, (end, move), before, axis):
+            end = make_runner(steps[: len(steps) - len(tail)], before, after)
+            found = find_activation(end, before, after)
+            if found and is_over_classes(found, (end, move), before, axis):
                 return *_continued(*in_float32(program, before), tail, after, found), found.kind
         found, linear = _fused(program, after)
         if found:
             end = find_innermost(program.producer(after).fn).activation
-            if _is_over_classes(found, (end, move), after, axis):
+            if is_over_classes(found, (end, move), after, axis):
                 split = _without_activation(program, after, linear)
                 return *_continued(*split, tail, after, found), found.kind
     kind = _kind_of_answers(program, value, axis, cuts[-1])
     if kind is None:
         return *in_float32(program, value), None
     return *append_step(program, _FromProbabilities(kind, axis), value, value.spec.shape), kind
-
-
-class _Activation(NamedTuple):
-    """A softmax or sigmoid of `scale` times its argument plus `shift`."""
-
-    kind: str
-    scale: float = 1.0
-    shift: float = 0.0
 
 
 class _Scaled:
@@ -122,87 +117,6 @@ def _cuts(program, value):
     return cuts
 
 
-# What it computes -----------------------------------------------------------------------------
-
-
-def _runner(steps, before, after):
-    """What `steps` compute of the Value `before`, as a function of a tensor."""
-    steps = [dataclasses.replace(s, fn=_first, args=s.args[:1], kwargs={})
-             if kinds.kind(s.fn) in CARRIERS else s for s in steps]
-    return lambda x: Program([before], steps, after)([x])
-
-
-def _first(x):
-    return x
-
-
-def _activation(fn, before, after):
-    """The `_Activation` that `fn` computes from the Value `before`, or None."""
-    if before.spec.shape != after.spec.shape or "float" not in before.spec.dtype:
-        return None
-    x = random_numbers(before.spec)
-    y = try_to_run(fn, x)
-    x, near = to_float64(x), tolerance(before, after)
-    if y is None or y.shape != x.shape or not np.isfinite(y).all():
-        return None
-    logs = _logarithms(y)
-    for axis in range(1, x.ndim) if logs is not None else ():
-        if x.shape[axis] > 1 and np.abs(np.exp(logs).sum(axis) - 1).max() < near:
-            scale = _slope(_centered(x, axis), _centered(logs, axis), near)
-            return _Activation("softmax", scale) if scale else None
-    if ((0 < y) & (y < 1)).all():
-        logits = np.log(y) - np.log1p(-y)
-        scale = _slope(x - x.mean(), logits - logits.mean(), near)
-        shift = logits.mean() - (scale or 0) * x.mean()
-        if scale:
-            return _Activation("sigmoid", scale, 0.0 if abs(shift) < near else float(shift))
-    return None
-
-
-def _logarithms(y):
-    """log(y) of probabilities; what can be logarithms of probabilities comes back as it is."""
-    if (y > 0).all():
-        return np.log(y)
-    return y if (y <= 0).all() else None
-
-
-def _centered(x, axis):
-    return x - x.mean(axis=axis, keepdims=True)
-
-
-def _slope(x, y, near):
-    """The positive `a` for which y is a * x; None where there is none."""
-    slope = float((x * y).sum() / max((x * x).sum(), 1e-12))
-    if slope <= 0 or np.abs(y - slope * x).max() > near * np.abs(y).max():
-        return None
-    return 1.0 if abs(slope - 1) < near else slope
-
-
-def _only_moves(steps, before, after):
-    """Whether steps move numbers and change none: then they do the same to their logarithms."""
-    if not steps:
-        return True
-    if "float" not in before.spec.dtype:
-        return False
-    run, shape = _runner(steps, before, after), random_numbers(before.spec).shape
-    logs = np.log(np.random.default_rng(1).uniform(0.05, 1, shape))
-    moved = try_to_run(run, ops.convert_to_tensor(logs, before.spec.dtype))
-    other = try_to_run(run, ops.convert_to_tensor(np.exp(logs), before.spec.dtype))
-    return moved is not None and other is not None and bool((other > 0).all()) and np.allclose(
-        moved, np.log(other), atol=4 * tolerance(before, after))
-
-
-def _is_over_classes(found, ends, before, axis):
-    """Whether the probabilities of a softmax sum to one along the axis of the classes."""
-    if found.kind == "sigmoid":
-        return True
-    end, move = ends
-    y = try_to_run(lambda x: move(end(x)), random_numbers(before.spec))
-    logs = None if y is None or axis >= y.ndim else _logarithms(y)
-    near = tolerance(before)
-    return logs is not None and bool((np.abs(np.exp(logs).sum(axis) - 1) < near).all())
-
-
 def _kind_of_answers(program, value, axis, last):
     """"softmax" or "sigmoid" where all answers are probabilities of classes, or None.
 
@@ -217,7 +131,7 @@ def _kind_of_answers(program, value, axis, last):
     if made is not None and _is_product(made.fn):
         if not steps and made.fn.activation is keras.activations.linear:
             return None
-        end, inputs = _runner(steps, before, value), [before]
+        end, inputs = make_runner(steps, before, value), [before]
         run = lambda x: end(made.fn.activation(x))  # noqa: E731
     else:
         whole, inputs = program.with_outputs(value), program.inputs
@@ -254,7 +168,7 @@ def _fused(program, value):
         return None, None
     if not kinds.has_weights(step.fn) or isinstance(layer, keras.layers.RNN):
         return None, None
-    found = _activation(activation, value, value)
+    found = find_activation(activation, value, value)
     linear = see_with(step.fn, activation=keras.activations.linear)
     if found is None or not (_is_product(step.fn) or _follows(activation, linear, step)):
         return None, None

@@ -1,0 +1,101 @@
+"""How occlusion goes through its positions: the grid, by windows or by the whole model."""
+
+import math
+
+from keras_explain.engine import sliding
+from keras_explain.engine.windows.adaptive import Search
+from keras_explain.engine.windows.plan import Plan, plannable
+from keras_explain.engine.windows.report import report
+from keras_explain.graph.axes import heatmap_axes
+
+# Below this factor of counted work, windows are not worth their overhead.
+WORTHWHILE = 1.05
+
+
+def make_grid(program, value, patch_size, stride):
+    """(patch, stride) for each axis of an input that the patch slides along.
+
+    Args:
+        program: the model's.
+        value: the Value of an explained input.
+        patch_size, stride: tuples of one number or one per axis; None for the defaults.
+
+    Raises:
+        ValueError: another count, a patch that is larger than the input, or an input of any size
+            without a patch.
+    """
+    sizes = [value.spec.shape[a] for a in heatmap_axes(program, value)]
+    patch = patch_size or [sliding.default_patch(value, s) for s in sizes]
+    patch = patch * len(sizes) if len(patch) == 1 else patch
+    step = stride or [max(1, p // 2) for p in patch]
+    step = step * len(sizes) if len(step) == 1 else step
+    if len(patch) != len(sizes) or len(step) != len(sizes):
+        raise ValueError(
+            f"Expected one `patch_size` and `stride`, or {len(sizes)} (one per axis of the"
+            f" input {value.spec.shape}), received {patch_size} and {stride}."
+        )
+    for p, size in zip(patch, sizes, strict=True):
+        if size is not None and p > size:
+            raise ValueError(
+                f"Expected `patch_size` of at most {size}, the size of the input, received"
+                f" {p}. Take a patch of about an eighth of the image."
+            )
+    return tuple(zip(patch, step, strict=True))
+
+
+def make_plan(program, value, grid, engine, precision, search):
+    """The plan by windows, or the reason why every position runs the whole model.
+
+    Raises:
+        ValueError: `engine` or `precision` asks for windows where there can be none.
+    """
+    if engine == "full":
+        reason = "you asked for engine=\"full\""
+        _check_possible(engine, precision, reason)
+        return reason
+    reason = plannable(program, value)
+    if len(grid) != len(value.spec.shape) - 2:
+        reason = "the input is not a map with channels"
+    if reason is None:
+        plan = Plan(program, value, grid, in_order=search == "full")
+        wanted = engine == "incremental" or precision != "float32"
+        if wanted or plan.speedup() > WORTHWHILE:
+            return plan
+        reason = f"windows save only a factor of {plan.speedup():.2f}"
+    _check_possible(engine, precision, reason)
+    return reason
+
+
+def _check_possible(engine, precision, reason):
+    if engine == "incremental":
+        raise ValueError(
+            'Expected a model and an input that engine="incremental" can run by windows,'
+            f' received others: {reason}. Use engine="auto".'
+        )
+    if precision != "float32":
+        raise ValueError(
+            f"Expected a model and an input that can run by windows for precision={precision!r},"
+            f' received others: {reason}. Use precision="float32".'
+        )
+
+
+def check_search(search, value):
+    """Refuse an adaptive search on an input without neighbors, or of any size."""
+    shape = value.spec.shape
+    if search == "adaptive" and (len(shape) < 3 or None in shape[1:]):
+        raise ValueError(
+            f'Expected an input with a map of fixed size for search="adaptive", because it'
+            f" interpolates between neighbors, received {shape}. Use search=\"full\"."
+        )
+
+
+def report_plan(program, value, plan, grid, search):
+    """What the engine does with an explained input, as text to print."""
+    text = report(value, plan)
+    if search == "full":
+        return text
+    sizes = [value.spec.shape[a] for a in heatmap_axes(program, value)]
+    counts = [sliding.count(n, *step) for n, step in zip(sizes, grid, strict=True)]
+    found = Search.of(counts, grid)
+    return text + (f'\nsearch="adaptive": {found.evaluations} of {math.prod(counts)} positions'
+                   " are evaluated, the others interpolated.")
