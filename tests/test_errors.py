@@ -142,9 +142,9 @@ def test_model_of_two_arguments():
 # While explaining -----------------------------------------------------------------------------
 
 
-def with_nan():
+def with_value(*values):
     x = a_batch()
-    x[1, 2, 3, 0] = np.nan
+    x[1, 2, 3, : len(values)] = values
     return x
 
 
@@ -155,7 +155,10 @@ EXPLAINING = {
     "other size": ({}, lambda: draw((12, 16, 3), 2), r"received \(2, 12, 16, 3\). Resize"),
     "other channels": ({}, lambda: draw((HEIGHT, WIDTH, 1), 2), r"received \(2, 16, 12, 1\)"),
     "no examples": ({}, lambda: a_batch()[:0], "at least one example.*'picture' of shape"),
-    "NaN": ({}, with_nan, "without NaN, received 1 NaN in 'picture'"),
+    "NaN": ({}, lambda: with_value(np.nan), "without NaN, received 1 NaN in 'picture'"),
+    "infinity": ({}, lambda: with_value(np.inf, -np.inf),
+                 "without infinity, received 2 infinite in 'picture'"),
+    "both": ({}, lambda: with_value(np.nan, np.inf), "NaN and infinity, received 1 NaN and 1 inf"),
     "request out of range": (ASKED, lambda: [a_batch(), np.array([0, 4, -1])],
                              r"from 0 to 3, or -1 .* received \[4\]"),
     "request below": (ASKED, lambda: [a_batch(), np.array([0, -2, 1])], r"received \[-2\]"),

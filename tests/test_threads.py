@@ -1,17 +1,19 @@
 """Maps of several images, and asked for by several threads, are those of one at a time.
 
-Each runs in a process of its own: TensorFlow's fused kernels crash where they are run twice at
-once.
+So are errors and warnings. What compares maps runs in a process of its own: TensorFlow's fused
+kernels crash where they are run twice at once.
 """
 
+import concurrent.futures
 import subprocess
 import sys
 import threading
+import warnings
 
 import keras
 import numpy as np
 import pytest
-from models import head
+from models import head, image
 
 import keras_explain as kx
 from keras_explain import backend
@@ -88,6 +90,65 @@ def test_maps_are_those_of_one_at_a_time(builder, threads):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[-1] == "0 different"
+
+
+@keras.saving.register_keras_serializable("threads")
+class Gate(keras.layers.Layer):
+    """Holds the thread that is told to wait, so that it stays inside of the model."""
+
+    inside, leave, held = threading.Event(), threading.Event(), None
+
+    def call(self, x):
+        if threading.current_thread() is Gate.held:
+            Gate.inside.set()
+            assert Gate.leave.wait(60)
+        return x
+
+
+def warnings_of(explained, x):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        explained(x)
+    return [str(w.message) for w in caught if w.category is kx.BlankHeatmapWarning]
+
+
+def test_checks_hold_while_another_thread_is_inside():
+    x = image()
+    model = keras.Model(x, head(keras.layers.ReLU()(Gate()(x))))
+    explained = kx.saliency(model)
+    good = np.ones((1, *x.shape[1:]), "float32")
+    broken, dark = np.copy(good), -good  # the ReLU lets nothing of the second through
+    broken[0, 0, 0, 0] = np.nan
+    Gate.held = threading.Thread(target=lambda: explained(good))
+    Gate.held.start()
+    try:
+        assert Gate.inside.wait(60)
+        with pytest.raises(ValueError, match="without NaN"):
+            explained(broken)
+        (message,) = warnings_of(explained, dark)
+        assert "blank heatmap" in message
+        model.layers[-1].set_weights([w * np.inf for w in model.layers[-1].get_weights()])
+        assert "not finite" in warnings_of(explained, good)[0]
+    finally:
+        Gate.leave.set()
+        Gate.held.join()
+
+
+def test_every_broken_image_is_refused_under_threads():
+    explained = kx.saliency(residual_network())
+    images = np.random.default_rng(0).normal(size=(120, 1, 16, 16, 3)).astype("float32")
+    images[::3, 0, 3, 3, 0], images[1::3, 0, 3, 3, 0] = np.nan, np.inf
+
+    def ask(x):
+        try:
+            return bool(np.isfinite(keras.ops.convert_to_numpy(explained(x)["heatmap"])).all())
+        except ValueError as error:
+            return str(error)[:28]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, images))
+    wanted = ["Expected inputs without NaN,", "Expected inputs without infi", True]
+    assert found == wanted * 40
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """What every explainer layer shares: its question, finishing of heatmaps, saving."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops, tree
 
 from keras_explain.checks import check_choice
@@ -87,6 +89,9 @@ class Explainer(keras.layers.Layer):
                     for h, (shift, scale) in zip(heatmaps, scales, strict=True)]
         further = [[_scaled(m, scale) for m, (_, scale) in zip(maps, scales, strict=True)]
                    for maps in further]
+        finite = _finite_rows(values)
+        heatmaps, *further = [[_where(finite, m, np.nan) for m in maps]
+                              for maps in (heatmaps, *further)]
         return {"predictions": predictions, "heatmap": self.pack(heatmaps),
                 **{name: self.pack(maps)
                    for name, maps in zip(self.further_maps, further, strict=True)},
@@ -194,3 +199,20 @@ def _shift_and_scale(heatmap, how):
 
 def _scaled(heatmap, scale):
     return heatmap if scale is None else ops.divide_no_nan(heatmap, scale)
+
+
+def _finite_rows(values):
+    """Which examples have neither NaN nor infinity in their inputs; None: all, for sure.
+
+    By a comparison, which each format of an exported model has.
+    """
+    rows = [ops.all(ops.reshape(ops.abs(x) < np.inf, (ops.shape(x)[0], -1)), axis=1)
+            for x in values if "float" in keras.backend.standardize_dtype(x.dtype)]
+    return None if not rows else functools.reduce(ops.logical_and, rows)
+
+
+def _where(rows, maps, otherwise):
+    if rows is None:
+        return maps
+    rows = ops.reshape(rows, (-1, *[1] * (len(maps.shape) - 1)))
+    return ops.where(rows, maps, ops.cast(otherwise, maps.dtype))

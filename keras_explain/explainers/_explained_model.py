@@ -27,9 +27,10 @@ class ExplainedModel(keras.Model):
     """A Functional model from the user's inputs to {"predictions", "heatmap"}.
 
     It adds one thing to Keras's own: numbers are looked at on their way in and out, so that
-    inputs of a wrong shape, NaN and classes out of range are an error before anything is
-    computed, and a blank heatmap is a warning, never silent. Inside a graph, as in an exported
-    model, nothing is added.
+    inputs of a wrong shape, NaN, infinity and classes out of range are an error before anything
+    is computed, and a blank heatmap is a warning, never silent. Inside a graph, as in an exported
+    model or over a dataset, nobody can be told: there the heatmap of an example with NaN or
+    infinity in its inputs is NaN.
 
     `predict` and `predict_on_batch` take what `predict` of the user's model takes: where that
     prepares its inputs (tasks of keras-hub do), the preparation runs once, and the heatmap lies
@@ -116,11 +117,7 @@ class ExplainedModel(keras.Model):
                     f"Expected at least one example, received {spec.name!r} of shape"
                     f" {array.shape}. Leave empty batches out."
                 )
-            if array.dtype.kind == "f" and np.isnan(array).any():
-                raise ValueError(
-                    f"Expected inputs without NaN, received {int(np.isnan(array).sum())} NaN in"
-                    f" {spec.name!r} of shape {array.shape}. Clean the data first."
-                )
+            _check_finite(spec, array)
         question, count = self.explainer.question, len(arrays[0])
         if question.takes_target:
             names = [spec.name for spec in self.inputs]
@@ -220,6 +217,18 @@ def _check_shape(spec, array):
     raise ValueError(
         f"Expected input {spec.name!r} of shape {spec.shape}, where None is the number of"
         f" examples or any size, received {array.shape}. {remedy}"
+    )
+
+
+def _check_finite(spec, array):
+    if "float" not in array.dtype.name or np.isfinite(array).all():
+        return
+    nan, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    kind = " and ".join(["NaN"] * (nan > 0) + ["infinity"] * (infinite > 0))
+    found = " and ".join([f"{nan} NaN"] * (nan > 0) + [f"{infinite} infinite"] * (infinite > 0))
+    raise ValueError(
+        f"Expected inputs without {kind}, received {found} in {spec.name!r} of shape"
+        f" {array.shape}. Clean the data first."
     )
 
 

@@ -134,8 +134,8 @@ def log_odds(logits):
     against_best = second + ops.log(ops.sum(below, axis=-1, keepdims=True))
     parts = ops.exp(logits - highest) * (1.0 - best)
     others = ops.sum(parts, axis=-1, keepdims=True) - parts  # besides the best
-    return ops.where(best > 0, logits - against_best, logits - highest - ops.log1p(
-        ops.maximum(others, 0.0)))
+    return ops.where(best > 0, logits - against_best, logits - highest - ops.log(
+        1.0 + ops.maximum(others, 0.0)))  # no log1p: ONNX has none
 
 
 def _first_largest(scores):
