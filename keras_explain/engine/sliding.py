@@ -38,6 +38,8 @@ def masks(pairs, sizes, counts, grid):
         else:
             line = ops.reshape(line, (-1, sizes[axis], *[1] * (len(inside.shape) - 1)))
             inside = ops.logical_and(line, inside[:, None])
+    if inside is None:  # one number for each example, all of which is hidden
+        inside = ops.ones(ops.shape(pairs), "bool")
     return pairs, inside
 
 

@@ -7,6 +7,8 @@ import keras
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers.saliency import maps_of
+from keras_explain.graph import steps as kinds
+from keras_explain.graph.models import inner_layers
 from keras_explain.graph.program import get_mask, set_mask, view
 from keras_explain.signatures import spell_out
 
@@ -24,7 +26,7 @@ class ModifiedGradient(Explainer):
         **options: `target`, `score` and the other options of `Explainer`.
 
     Raises:
-        ValueError: the rule changes nothing in this model.
+        ValueError: the rule changes nothing in this model, or something in it is out of reach.
     """
 
     @spell_out(Explainer)
@@ -35,7 +37,12 @@ class ModifiedGradient(Explainer):
         self.signed = signed
         plain, self.question.program = self.question.program, self.question.program.replace(
             self._replace)
-        if all(a.fn is b.fn for a, b in zip(plain.steps, self.question.program.steps, strict=True)):
+        changed = [a.fn is not b.fn for a, b in zip(
+            plain.steps, self.question.program.steps, strict=True)]
+        for step, is_changed in zip(plain.steps, changed, strict=True):
+            if not is_changed and (self._changes_inside(step.fn) or self.overlooks(step)):
+                raise ValueError(self._out_of_reach(step))
+        if not any(changed):
             raise ValueError(self.nothing_to_change())
         self.explain_gradients()
 
@@ -43,11 +50,14 @@ class ModifiedGradient(Explainer):
         """The function in place of `activation`, or `activation` itself."""
         raise NotImplementedError
 
+    def overlooks(self, step: Any) -> bool:
+        """Whether a step in which nothing is changed computes inside what the rule is about."""
+        return False
+
     def nothing_to_change(self) -> str:
         """The error's words where the rule changes nothing."""
         return (f"Expected a model with activations that {type(self).__name__} changes, received"
-                f" {self.model.name!r} without any in reach (a layer that cannot be traced hides"
-                " its own). Use `saliency`, the plain gradient.")
+                f" {self.model.name!r} without any. Use `saliency`, the plain gradient.")
 
     def compute(self, values: list[Any], request: Any) -> tuple[Any, ...]:
         _, grads, predictions = self.question.differentiate(values, request, self.cut)
@@ -55,6 +65,23 @@ class ModifiedGradient(Explainer):
 
     def get_config(self):
         return {**super().get_config(), "signed": self.signed}
+
+    def _changes_inside(self, fn):
+        """Whether the rule would change something in a layer inside of a step."""
+        return any(self._replace(x) is not x or any(
+            callable(f) and self.change(f) is not f
+            for name, f in vars(x).items() if name.endswith("activation"))
+            for x in inner_layers(fn))
+
+    def _out_of_reach(self, step):
+        """The error's words where the result would be a mixture of the rule and the gradient."""
+        what = step.path or kinds.kind(step.fn)
+        return (
+            f"Expected activations that {type(self).__name__} can reach, received one inside"
+            f" {what!r} ({kinds.kind(step.fn)}), which computes other things as well. Use"
+            " `saliency`, or write the activation as a layer or step of its own"
+            ' (`keras.layers.ReLU()`, `activation="relu"`).'
+        )
 
     def _replace(self, fn):
         """The function of a step with its activation changed; `fn` itself where it is not."""

@@ -8,6 +8,7 @@ from keras import ops
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._modified_gradient import ModifiedGradient
 from keras_explain.explainers._options import SignedOptions
+from keras_explain.explainers._relu import hides_relu, is_relu
 from keras_explain.signatures import spell_out
 
 
@@ -16,13 +17,15 @@ class GuidedBackprop(ModifiedGradient):
     """The layer behind `guided_backprop`."""
 
     def change(self, activation):
-        return _Guided(activation) if _is_relu(activation) else activation
+        return _Guided(activation) if is_relu(activation) else activation
+
+    def overlooks(self, step):
+        return hides_relu(step)
 
     def nothing_to_change(self):
         return (
-            f"Expected a model with ReLU activations, received {self.model.name!r} without any in"
-            " reach (a layer that cannot be traced hides its own), for which guided"
-            " backpropagation is the plain gradient. Use `saliency`."
+            f"Expected a model with ReLU activations, received {self.model.name!r} without any,"
+            " for which guided backpropagation is the plain gradient. Use `saliency`."
         )
 
 
@@ -46,12 +49,6 @@ class _Guided:
         return _positive(self.fn(*args, **kwargs))
 
 
-def _is_relu(fn):
-    if fn in (keras.activations.relu, keras.activations.relu6):
-        return True
-    return type(fn).__name__ in ("ReLU", "Relu", "Relu6") and not getattr(fn, "negative_slope", 0)
-
-
 @spell_out(GuidedBackprop)
 def guided_backprop(model: keras.Model, **options: Unpack[SignedOptions]) -> ExplainedModel:
     """Build a model that shows edges which feed the class, and do not trust it.
@@ -68,8 +65,8 @@ def guided_backprop(model: keras.Model, **options: Unpack[SignedOptions]) -> Exp
     Behaviors of Backpropagation-based Visualizations", https://arxiv.org/abs/1805.07039.
 
     Args:
-        model: a built `keras.Model` with ReLU or ReLU6: as layers, as activations of other
-            layers, or as operations, also in nested models. Never changed.
+        model: a built `keras.Model` with ReLU or ReLU6: as layers, functions, activations of
+            other layers, or operations, also in nested models. Never changed.
         signed: True keeps the sign, summed over the channels; else the largest magnitude.
         **options: those of `SignedOptions`; `help` shows each.
 
@@ -78,7 +75,8 @@ def guided_backprop(model: keras.Model, **options: Unpack[SignedOptions]) -> Exp
         for images, (N, T) for sequences and tokens, (N, F) for tables.
 
     Raises:
-        TypeError, ValueError: see `grad_cam`; a model without ReLU.
+        TypeError, ValueError: see `grad_cam`; a model without ReLU, or one of whose steps
+            computes a ReLU together with other things, which the rule cannot reach.
 
     Example:
         >>> import keras, numpy as np, keras_explain as kx

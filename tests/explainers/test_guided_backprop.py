@@ -3,6 +3,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from models import alive
 
 import keras_explain as kx
 
@@ -113,3 +114,114 @@ def test_guided_grad_cam_is_the_product():
             wanted = ops.convert_to_numpy(map_) * fine
             assert wanted.any()
             np.testing.assert_allclose(ops.convert_to_numpy(found[name]), wanted, atol=1e-6)
+
+
+# ReLUs that are written as functions ---------------------------------------------------------
+
+
+def native(x):
+    """What the backend itself calls a ReLU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.nn.relu(x)
+    if backend == "jax":
+        import jax
+
+        return jax.nn.relu(x)
+    import torch
+
+    return torch.relu(x)
+
+
+class ByHand(layers.Layer):
+    def call(self, x):
+        return ops.maximum(x, 0)
+
+
+class Weighted(layers.Layer):
+    """Weights of its own and a ReLU in one step: the backend's own code cannot be recorded."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 16), initializer="glorot_normal")
+
+    def call(self, x):
+        return self.function(x @ self.kernel) - 0.1
+
+    function = staticmethod(native)
+
+
+def beside_a_relu(step):
+    """A model with `step` between two ordinary ReLUs."""
+    inputs = keras.Input((6,))
+    x = step(layers.Dense(16, activation="relu")(inputs) - 0.2)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(16, activation="relu")(x)))
+    return alive(model, None, 1)
+
+
+@pytest.mark.parametrize("step", [
+    lambda: layers.Activation(native), lambda: layers.Dense(16, activation=native),
+    lambda: layers.Dense(16, activation=ops.relu), lambda: layers.Lambda(native),
+    lambda: layers.Lambda(lambda x: ops.clip(x, 0, 6.0)), ByHand,
+    lambda: layers.Dense(16, activation=lambda x: x * ops.cast(x > 0, x.dtype))])
+def test_functions_that_compute_a_relu_are_guided(step):
+    model = beside_a_relu(step())
+    x = inputs = keras.Input((6,))
+    for layer in model.layers[1:]:
+        if isinstance(layer, layers.Dense):
+            dense = layers.Dense(16 if layer is not model.layers[-1] else 2)
+            x = dense(x)
+            dense.set_weights(layer.get_weights())
+            x = x if layer is model.layers[-1] else layers.ReLU()(x)
+            x = x - 0.2 if layer is model.layers[1] else x
+        elif not isinstance(layer, keras.Operation) or isinstance(layer, (
+                layers.Activation, layers.Lambda, ByHand)):
+            x = layers.ReLU()(x)
+    batch = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
+    twin = keras.Model(inputs, x)
+    np.testing.assert_allclose(*(ops.convert_to_numpy(m(batch)) for m in (model, twin)), atol=1e-6)
+    found, wanted = (ops.convert_to_numpy(kx.guided_backprop(m, target=1, signed=True)(batch)[
+        "heatmap"]) for m in (model, twin))
+    assert np.count_nonzero(wanted) > 40
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", [
+    Weighted, lambda: layers.Lambda(lambda x: native(x) + 1),
+    lambda: layers.Lambda(lambda x: native(x - 0.5) @ np.ones((16, 16), "float32")),
+    lambda: layers.Dense(16, activation=lambda x: native(x) ** 2)])
+def test_a_relu_out_of_reach_is_an_error(step):
+    layer = step()
+    with pytest.raises(ValueError, match=f"received one inside '{layer.name}'.*Use `saliency`"):
+        kx.guided_backprop(beside_a_relu(layer))
+
+
+@pytest.mark.parametrize("cell", [
+    lambda: layers.SimpleRNN(3, activation="relu"), lambda: layers.GRU(3, activation="relu"),
+    lambda: layers.LSTM(3, recurrent_activation="relu"),
+    lambda: layers.Bidirectional(layers.SimpleRNN(3, activation="relu"))])
+def test_a_relu_in_a_recurrence_is_out_of_reach(cell):
+    inputs = keras.Input((5, 2))
+    layer = cell()
+    x = layers.Dense(2)(layers.Dense(16, activation="relu")(layer(inputs)))
+    with pytest.raises(ValueError, match=f"received one inside '{layer.name}'"):
+        kx.guided_backprop(keras.Model(inputs, x))
+
+
+@pytest.mark.parametrize("step", [
+    lambda: layers.Lambda(lambda x: ops.abs(x)), lambda: layers.Lambda(lambda x: x / 255),
+    lambda: layers.Lambda(lambda x: ops.max(x[:, :3], axis=-1, keepdims=True)),
+    lambda: layers.Lambda(lambda x: ops.clip(x, -1, 1)), lambda: layers.Lambda(ops.sin),
+    lambda: layers.Lambda(lambda x: ops.sin(12 * (x @ np.ones((16, 16), "float32")))),
+    lambda: layers.Lambda(ops.gelu), lambda: layers.Lambda(ops.softmax),
+    lambda: layers.Lambda(lambda x: ops.where(x > 0, x, 0.1 * x)), layers.PReLU,
+    lambda: layers.Activation("hard_silu"), lambda: layers.Dense(16, activation="hard_sigmoid"),
+    lambda: layers.Lambda(lambda x: ops.normalize(x, axis=-1)),
+    lambda: layers.LSTM(3), lambda: layers.GRU(3)])
+def test_what_is_no_relu_is_left_alone(step):
+    layer = step()
+    if isinstance(layer, layers.RNN):
+        layer = keras.Sequential([layers.Reshape((4, 4)), layer])
+    model = beside_a_relu(layer)
+    assert kx.guided_backprop(model)(np.ones((1, 6), "float32"))["heatmap"].shape == (1, 6)

@@ -196,3 +196,16 @@ def test_several_inputs():
     assert maps.shape == (2, HEIGHT, WIDTH)
     table = heatmap(kx.occlusion(kind.model, patch_size=1, input="table", target=1), kind.inputs(2))
     assert table.shape == (2, 5) and table.any()
+
+
+@pytest.mark.parametrize("builder", [kx.occlusion, kx.rise])
+def test_an_input_of_one_number_is_hidden_as_a_whole(builder):
+    user = keras.Input((), dtype="int32")
+    tokens = keras.Model(user, layers.Dense(2)(layers.Embedding(9, 3)(user)))
+    age = keras.Input(())
+    number = keras.Model(age, layers.Dense(2)(layers.Reshape((1,))(age)))
+    for model, x in (tokens, np.array([1, 2])), (number, np.array([0.5, 2], "float32")):
+        out = builder(model, target=1, score="logit", baseline=3).predict(x, verbose=0)
+        wanted = keras.ops.convert_to_numpy(model(x))[:, 1] - keras.ops.convert_to_numpy(
+            model(np.full_like(x, 3)))[:, 1]
+        np.testing.assert_allclose(out["heatmap"], wanted, atol=1e-5)
