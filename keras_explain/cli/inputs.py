@@ -14,10 +14,11 @@ PIXELS = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.
 
 
 def load_model(text):
-    """The model of a .keras file, or the demo's.
+    """The model of a .keras or .h5 file, or the demo's.
 
     Raises:
         FileNotFoundError: no such file.
+        ValueError: the folder of a SavedModel, or a file that `tf_keras` wrote.
     """
     if text == DEMO:
         from keras_explain.demo import imagenet
@@ -30,17 +31,27 @@ def load_model(text):
         )
     import keras
 
-    if importlib.util.find_spec("keras_hub") and _names_keras_hub(text):
+    if pathlib.Path(text).is_dir():
+        raise ValueError(
+            f"Expected a .keras or .h5 file, received the folder {str(text)!r}. A SavedModel can be"
+            " explained in Python, inside a `keras.layers.TFSMLayer`."
+        )
+    if _names(text, b"tf_keras.src"):
+        raise ValueError(
+            f"Expected a .keras file of Keras 3, received {str(text)!r}, which `tf_keras` wrote."
+            " Save the model there as .h5, which can be read."
+        )
+    if importlib.util.find_spec("keras_hub") and _names(text, b"keras_hub"):
         importlib.import_module("keras_hub")  # registers its classes
     return keras.saving.load_model(text, compile=False)
 
 
-def _names_keras_hub(path):
-    """Whether a saved model has parts of keras-hub."""
+def _names(path, part):
+    """Whether a saved model has parts of a package."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as file:
-        return "config.json" in file.namelist() and b"keras_hub" in file.read("config.json")
+        return "config.json" in file.namelist() and part in file.read("config.json")
 
 
 def read_labels(file, model):

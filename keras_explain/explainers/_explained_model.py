@@ -65,6 +65,15 @@ class ExplainedModel(keras.Model):
         with backend.exporting() as needed:
             return super().export(filepath, format, **{**needed, **options})
 
+    def save(self, filepath, *args, **options):
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"Expected a path that ends in .keras, received {str(filepath)!r}: the older"
+                " format cannot hold an explained model. Save it as .keras, or export it with"
+                " `keras_explain.export`."
+            )
+        return super().save(filepath, *args, **options)
+
     def __call__(self, inputs, *args, **kwargs):
         return self._watched(lambda x: super(ExplainedModel, self).__call__(x, *args, **kwargs),
                              inputs)

@@ -7,6 +7,7 @@ from keras_explain import backend
 from keras_explain.checks import check_choice, is_integer
 from keras_explain.graph import targets, tokens
 from keras_explain.graph.endings import before_activation
+from keras_explain.graph.foreign import check_model
 from keras_explain.graph.program import Program, get_mask, set_mask
 
 SCORES = (None, "logit", "log_odds", "probability")
@@ -40,7 +41,7 @@ class Question:
     """
 
     def __init__(self, model, *, target=None, output=None, input=None, score="logit"):
-        _check_model(model)
+        check_model(model)
         check_choice("score", score, SCORES)
         self.model, self.output = model, output
         self.input = tuple(input) if isinstance(input, list) else input
@@ -285,11 +286,3 @@ def _names(values, what, model):
     if what == "output" and len(getattr(model, "output_names", None) or []) == len(values):
         return list(model.output_names)
     return [v.spec.name for v in values]
-
-
-def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"Expected a `keras.Model`, received {type(model).__name__}. For another predictor"
-            " use LIME, which takes any callable."
-        )

@@ -11,6 +11,7 @@ from keras import ops, tree
 from keras_explain import backend
 from keras_explain.data.preparing import check_prepared, overrides, prepare, prepares, quiet
 from keras_explain.graph.endings import before_activation
+from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
 from keras_explain.lime._executor import make_executor
 from keras_explain.lime._scores import choose_output, is_regressor, to_array, to_columns
@@ -66,6 +67,7 @@ class Predictor:
         executor: Callable[..., Any] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
+        check_callable(model)
         self._given = model, preprocess
         self.model = _unbind(model)
         self.is_keras = isinstance(self.model, keras.Model)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import struct
+import zipfile
 import zlib
 
 import keras
@@ -53,6 +54,22 @@ def test_explain(files, tmp_path, capsys):
     assert heatmap.shape == (16, 12) and heatmap.any()
     assert (tmp_path / "a.occlusion.png").read_bytes().startswith(b"\x89PNG")
     assert "[1/1]" in printed.err and "1 explained, 0 failed" in printed.err
+
+
+def test_models_of_other_formats(files, tmp_path, capsys):
+    def explain(model):
+        return cli.main(["explain", str(model), str(files / "a.png"), "--pixels", "0..1",
+                         "--method", "saliency", "--out", str(tmp_path / "out")])
+
+    KINDS["functional"].model.save(tmp_path / "model.h5")
+    assert explain(tmp_path / "model.h5") == 0
+    (tmp_path / "saved").mkdir()
+    assert explain(tmp_path / "saved") == 2
+    assert "received the folder" in capsys.readouterr().err
+    with zipfile.ZipFile(tmp_path / "theirs.keras", "w") as file:
+        file.writestr("config.json", '{"module": "tf_keras.src.engine.functional"}')
+    assert explain(tmp_path / "theirs.keras") == 2
+    assert "which `tf_keras` wrote. Save the model there as .h5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("kind", "method"), [("functional", "grad_cam"),
