@@ -1,20 +1,21 @@
 """Class activation maps: what a layer's feature maps say about the explained score."""
 
-import warnings
+import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 import keras
-from keras import ops, tree
+from keras import ops
 
 from keras_explain import backend
 from keras_explain.checks import check_integer, check_per_axis
 from keras_explain.engine.resizing import lay
 from keras_explain.engine.resizing import resize as resized
 from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._choosing import check_branches, choose_maps
 from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers._placement import Placement
-from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.rows import check_rows
 from keras_explain.graph.steps import Value
 from keras_explain.signatures import spell_out
@@ -36,7 +37,8 @@ class FeatureMap(Explainer):
     Args:
         model: see `Explainer`.
         layer: name, path or layer object, or a list of them (one map for each); None takes
-            the last feature map.
+            the last feature map, or the sum of the last ones where the score reads several, for
+            each input that has its own.
         node_index: which call, for a layer that is used several times.
         reshape: (height, width) of the token grid, for layers that output tokens
             (N, tokens, channels). Tokens in front of the grid (class token) are left out.
@@ -57,28 +59,37 @@ class FeatureMap(Explainer):
         self.reshape = None if reshape is None else check_per_axis(
             "reshape", reshape, "Give the rows and columns of the token grid.")
         self.several = isinstance(layer, (list, tuple))
-        calls = [self._find(one) for one in (layer if self.several else [layer])]
-        self.layer_path = tuple(c.path for c in calls) if self.several else calls[0].path
+        chosen = choose_maps(self.question, layer, self.node_index, self.reshape)
+        calls = [call for one in chosen for call in one.calls]
+        paths = tuple(dict.fromkeys(c.path for c in calls))
+        self.layer_path = paths if self.several or len(paths) > 1 else paths[0]
+        self.named_layer = None if layer is None else self.layer_path
         self.features = tuple(c.outputs[0] for c in calls)
+        self.groups = tuple(tuple(c.outputs[0] for c in one.calls) for one in chosen)
         for call, value in zip(calls, self.features, strict=True):
             check_rows(self.question.program, value, call.path)
-        shapes = [self._feature_shape(c) for c in calls]
-        self.explain_inputs(self._inputs_like(shapes[0]))
-        if len(self.question.explained) != 1:
+        self.native_shapes = tuple(self._feature_shape(c) for c in calls)
+        shapes = dict(zip(self.features, self.native_shapes, strict=True))
+        self.explain_inputs([one.source for one in chosen] if len(chosen) > 1 and not self.several
+                            else self._inputs_like(shapes[self.features[0]]))
+        if len(self.question.explained) != (1 if self.several else len(chosen)):
             raise ValueError(
                 "Expected one `input` to lay the map over, received"
                 f" {len(self.question.explained)}. Name one."
             )
-        self._check_reached(calls)
-        for call, shape in zip(calls, shapes, strict=True):
-            self._check_axes(call, shape)
+        sources = self.question.explained * (len(chosen) if self.several else 1)
+        self.sources = {value: source for group, source in zip(self.groups, sources, strict=True)
+                        for value in group}
+        check_branches(self.question, calls, self.groups, self.sources)
+        for call in calls:
+            self._check_axes(call, shapes[call.outputs[0]])
         if self.several:
             self.keys = self.layer_path
-        self.native_shapes = tuple(shapes)
-        self.placements = tuple(self._placement(c, s) for c, s in zip(calls, shapes, strict=True))
+        self.placements = tuple(self._placement(c, shapes[c.outputs[0]]) for c in calls)
 
     def _placement(self, call, shape):
-        source, axes = self.question.explained[0], self._image_axes()
+        source = self.sources[call.outputs[0]]
+        axes = self._image_axes(source)
         if len(shape) != len(axes) or source.spec.dtype == "string":
             return None
         found = Placement(self.question.scored, source, axes, call.outputs[0], self.reshape,
@@ -87,19 +98,6 @@ class FeatureMap(Explainer):
         if self.resize and None not in sizes:
             found.at(sizes)
         return found
-
-    def _find(self, layer):
-        if layer is not None:
-            return self.question.scored.find(layer, self.node_index)
-        scored = self.question.scored
-        if self.reshape:
-            return scored.last_tokens()
-        return scored.last_spatial(self._named_input())
-
-    def _named_input(self):
-        """The one input that the user named, or None."""
-        named = () if self.question.input is None else self.question.choose_inputs(()).explained
-        return named[0] if len(named) == 1 else None
 
     def _feature_shape(self, call):
         spec = call.outputs[0].spec
@@ -120,29 +118,8 @@ class FeatureMap(Explainer):
             )
         return self.question.scored.spatial_shape(call.outputs[0])
 
-    def _check_reached(self, calls):
-        """An error for a layer of another input's branch; a warning for branches left out."""
-        (source,) = self.question.explained
-        program = self.question.program
-        for call in calls:
-            if source not in program.ancestors(call.outputs):
-                raise ValueError(
-                    f"Expected a layer that the input {source.spec.name!r} reaches, received"
-                    f" {call.path!r}, which is in the branch of another. Name the branch's input"
-                    " with `input=`, or for a layer that is called several times the call with"
-                    " `node_index=`."
-                )
-        seen = program.ancestors(self.features)
-        others = [v.spec.name for v in image_like(self.question.scored) if v not in seen
-                  and v in program.ancestors(tree.flatten(self.question.scored.outputs))]
-        if others and self.question.input is None:
-            warnings.warn(
-                f"The map of layer {calls[0].path!r} explains the input {source.spec.name!r} only;"
-                f" the score depends on {others} too. Name the input to explain with `input=`.",
-                UserWarning, stacklevel=3)
-
     def _check_axes(self, call, shape):
-        axes = len(heatmap_axes(self.question.program, self.question.explained[0]))
+        axes = len(self._image_axes(self.sources[call.outputs[0]]))
         if self.resize and len(shape) < axes:
             raise ValueError(
                 f"Expected a layer with a map of {axes} axes, as the input has, received"
@@ -160,16 +137,30 @@ class FeatureMap(Explainer):
         return (fitting or candidates)[:1]
 
     def heatmap_shapes(self) -> list[tuple[int | None, ...]]:
-        value = self.question.explained[0]
-        size = tuple(value.spec.shape[a] for a in self._image_axes())
-        return [size if self._resizes(shape) else shape for shape in self.native_shapes]
+        return [self._size_of(group) for group in self.groups]
 
-    def _resizes(self, shape):
+    def _size_of(self, group):
+        """Shape of a heatmap: that of the input, or else of the finest of its maps."""
+        source = self.sources[group[0]]
+        shape = self._shape_of(self._finest(group))
+        if not self._resizes(group[0]):
+            return shape
+        return tuple(source.spec.shape[a] for a in self._image_axes(source))
+
+    def _shape_of(self, value):
+        return self.native_shapes[self.features.index(value)]
+
+    def _finest(self, group):
+        """The map with most cells; the first where sizes are free."""
+        return max(group, key=lambda v: math.prod(n or 0 for n in self._shape_of(v)))
+
+    def _resizes(self, value):
         """A flat input that the model reshapes into an image has no size to resize to."""
-        return self.resize and len(shape) == len(self._image_axes())
+        axes = self._image_axes(self.sources[value])
+        return self.resize and len(self._shape_of(value)) == len(axes)
 
-    def _image_axes(self):
-        return heatmap_axes(self.question.program, self.question.explained[0])
+    def _image_axes(self, source):
+        return heatmap_axes(self.question.program, source)
 
     @property
     def lies_evenly(self) -> bool:
@@ -186,20 +177,34 @@ class FeatureMap(Explainer):
 
     def compute(self, values: list[Any], request: Any) -> tuple[Any, ...]:
         heatmaps = []
-        for value, shape in zip(self.features, self.native_shapes, strict=True):
-            heatmap, predictions = self.map_at(value, values, request)
-            if self._resizes(shape):
-                heatmap = self.lay_over(heatmap, value, values)
-            heatmaps.append(heatmap)
+        for group in self.groups:
+            maps, predictions = self.maps_at(group, values, request)
+            if self._resizes(group[0]):
+                maps = [self.lay_over(m, v, values) for m, v in zip(maps, group, strict=True)]
+            elif len(group) > 1:
+                sizes = ops.shape(maps[group.index(self._finest(group))])[1:]
+                maps = [resized(m, sizes) for m in maps]
+            heatmaps.append(sum(maps[1:], maps[0]))
         return heatmaps, predictions
 
     def lay_over(self, heatmap: Any, value: Value, values: list[Any], outside: str = "zero") -> Any:
         """A map of the feature map `value` at the size of the input, where its cells look."""
-        image = values[self.question.index(self.question.explained[0])]
-        sizes = [ops.shape(image)[a] for a in self._image_axes()]
+        source = self.sources[value]
+        image = values[self.question.index(source)]
+        sizes = [ops.shape(image)[a] for a in self._image_axes(source)]
         placement = self.placements[self.features.index(value)]
         axes = placement and placement.at(sizes)
         return lay(heatmap, axes, sizes, outside) if axes else resized(heatmap, sizes)
+
+    def maps_at(
+        self, group: Sequence[Value], values: list[Any], request: Any
+    ) -> tuple[list[Any], Any]:
+        """The maps of all feature maps that one heatmap adds up, and the predictions."""
+        maps = []
+        for value in group:
+            heatmap, predictions = self.map_at(value, values, request)
+            maps.append(heatmap)
+        return maps, predictions
 
     def map_at(self, value: Value, values: list[Any], request: Any) -> tuple[Any, Any]:
         raise NotImplementedError
@@ -225,8 +230,8 @@ class FeatureMap(Explainer):
         return x if channel == len(x.shape) - 1 else ops.moveaxis(x, channel, -1)
 
     def get_config(self):
-        path = list(self.layer_path) if self.several else self.layer_path
-        return {**super().get_config(), "layer": path, "node_index": self.node_index,
+        layer = list(self.named_layer) if self.several else self.named_layer
+        return {**super().get_config(), "layer": layer, "node_index": self.node_index,
                 "reshape": self.reshape, "resize": self.resize}
 
 
@@ -241,9 +246,13 @@ class CAM(FeatureMap):
     format; the map has shape (N, ...).
     """
 
-    def map_at(self, value: Value, values: list[Any], request: Any) -> tuple[Any, Any]:
-        (features,), (grads,), predictions = self.question.differentiate(values, request, [value])
-        return self.combine(self.channels_last(features), self.channels_last(grads)), predictions
+    def maps_at(
+        self, group: Sequence[Value], values: list[Any], request: Any
+    ) -> tuple[list[Any], Any]:
+        """All differentiated at once, so that of one behind another nothing counts twice."""
+        points, grads, predictions = self.question.differentiate(values, request, list(group))
+        return [self.combine(self.channels_last(f), self.channels_last(g))
+                for f, g in zip(points, grads, strict=True)], predictions
 
     def combine(self, features: Any, gradients: Any) -> Any:
         """The map (N, ...) of features and their gradients, both (N, ..., channels)."""

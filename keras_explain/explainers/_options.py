@@ -55,7 +55,7 @@ class FeatureMapOptions(Options, total=False):
         Any,
         'the feature map to read: a name ("conv5"), a path into a nested model '
         '("backbone/conv5"), a layer object, or a list of them for one map each. None takes the '
-        'last feature map before pooling.',
+        'last feature map before pooling; where the score reads several, the sum of their maps.',
     ]
     node_index: Annotated[
         int | None,

@@ -45,7 +45,7 @@ class AblationCAM(FeatureMap):
         relative = self.question.score == "probability"  # of a rare class, small itself
         largest = ops.abs(clean) if relative else ops.max(ops.abs(scores), axis=-1)
         drops = sliding.unless_rounding(drops, spacing(features) * largest)
-        weights = ops.reshape(drops, (-1, *[1] * len(self.native_shapes[0]), count))
+        weights = ops.reshape(drops, (-1, *[1] * (rank - 2 if self.reshape is None else 2), count))
         return ops.relu(ops.sum(weights * self.channels_last(features), axis=-1)), predictions
 
     def get_config(self):

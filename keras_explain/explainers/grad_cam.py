@@ -10,6 +10,7 @@ from keras_explain.explainers._cam import CAM
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._heads import averages_map
 from keras_explain.explainers._options import FeatureMapOptions
+from keras_explain.graph.feature_maps import find_last_maps
 from keras_explain.signatures import spell_out
 
 
@@ -24,20 +25,25 @@ class GradCAM(CAM):
         place alike.
         """
         tokens = self.reshape and self.reshape[0] * self.reshape[1]
-        last = self._last_map()
-        paths = self.layer_path if self.several else [self.layer_path]
-        return next((path for path, value in zip(paths, self.features, strict=True) if not any(
-            averages_map(self.question, v, tokens) for v in (value, *last))), None)
+        last = self._last_maps()
 
-    def _last_map(self):
-        """The last feature map, where it is another than those that are read."""
+        def is_averaged(value):
+            return averages_map(self.question, value, tokens)
+
+        if last and all(map(is_averaged, last)):
+            return None
+        calls = self.question.scored.calls_by_value()
+        return next((calls[v].path for v in self.features if not is_averaged(v)), None)
+
+    def _last_maps(self):
+        """The last feature maps, where they are others than those that are read."""
         scored = self.question.scored
         try:
-            (value,) = scored.last_spatial().outputs
+            values = [call.outputs[0] for call in find_last_maps(scored)]
         except ValueError:  # tokens, or an own layer: there is none to be told
             return []
-        later = value not in self.features and scored.ancestors([value]).issuperset(self.features)
-        return [value] if later else []
+        later = scored.ancestors(values).issuperset(self.features)
+        return values if later and not set(values).intersection(self.features) else []
 
     def combine(self, features, gradients):
         space = tuple(range(1, len(features.shape) - 1))

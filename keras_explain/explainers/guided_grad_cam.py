@@ -9,7 +9,6 @@ from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import SignedOptions
 from keras_explain.explainers.grad_cam import GradCAM
 from keras_explain.explainers.guided_backprop import GuidedBackprop
-from keras_explain.graph.axes import heatmap_axes
 from keras_explain.signatures import spell_out
 
 
@@ -22,33 +21,35 @@ class GuidedGradCAM(Explainer):
         super().__init__(model, **options)
         own = {k: v for k, v in options.items() if k in ("target", "output", "input", "score")}
         cam = GradCAM(model, layer=layer, node_index=node_index, reshape=reshape, **own)
-        seen = cam.question.index(cam.question.explained[0])
+        seen = [cam.question.index(v) for v in cam.question.explained]
         fine = GuidedBackprop(model, signed=signed, **{**own, "input": seen})
         self.parts = _Parts(cam, fine)
-        self.explain_inputs([self.question.program.inputs[seen]])
-        self.keys, self.layer_path = cam.keys, cam.layer_path
-        self.node_index, self.reshape, self.signed = node_index, cam.reshape, signed
+        self.explain_inputs([self.question.program.inputs[i] for i in seen])
+        self.keys = cam.keys
+        self.signed = signed
 
     def compute(self, values, request):
         cam, fine = self.parts.cam, self.parts.fine
         coarse, predictions = cam.compute(values, request)
-        (gradient,), _ = fine.compute(values, request)
-        return [c * gradient for c in coarse], predictions
+        gradients, _ = fine.compute(values, request)
+        if cam.several:
+            gradients = gradients * len(coarse)
+        return [c * g for c, g in zip(coarse, gradients, strict=True)], predictions
+
+    @property
+    def layer_path(self):
+        return self.parts.cam.layer_path
 
     @property
     def place(self):
         return self.layer_path
 
     def heatmap_shapes(self):
-        spec = self.question.explained[0].spec
-        axes = heatmap_axes(self.question.program, self.question.explained[0])
-        return [tuple(spec.shape[a] for a in axes)] * len(self.keys)
+        return self.parts.cam.heatmap_shapes()
 
     def get_config(self):
-        several = isinstance(self.layer_path, tuple)
-        return {**super().get_config(), "node_index": self.node_index, "reshape": self.reshape,
-                "layer": list(self.layer_path) if several else self.layer_path,
-                "signed": self.signed}
+        kept = {k: self.parts.cam.get_config()[k] for k in ("layer", "node_index", "reshape")}
+        return {**super().get_config(), **kept, "signed": self.signed}
 
 
 class _Parts:

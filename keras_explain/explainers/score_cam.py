@@ -12,7 +12,6 @@ from keras_explain.engine.hiding import expand_mask
 from keras_explain.explainers._cam import FeatureMap
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import FeatureMapOptions
-from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.question import take_rows
 from keras_explain.signatures import spell_out
 
@@ -28,8 +27,9 @@ class ScoreCAM(FeatureMap):
             channels = check_positive("channels", channels)
         self.channels, self.batch_size = channels, batch_size
         self.folded = folded(self.question.program)
-        self.image_axes = heatmap_axes(self.question.program, self.question.explained[0])
-        if any(len(shape) != len(self.image_axes) for shape in self.native_shapes):
+        if any(
+                len(shape) != len(self._image_axes(self.sources[v]))
+                for v, shape in zip(self.features, self.native_shapes, strict=True)):
             raise ValueError(
                 "Expected feature maps with as many axes as the input, because Score-CAM lays"
                 f" them over it, received {self.native_shapes} and an input of shape"
@@ -58,19 +58,20 @@ class ScoreCAM(FeatureMap):
         reacts = sliding.unless_rounding(spread, self.question.rounding(raw, clean, chosen))
         reacts = ops.any(reacts != 0, axis=1, keepdims=True) if count > 1 else True
         weights = ops.where(reacts, ops.softmax(spread), 0.0)
-        weights = ops.reshape(weights, (-1, count, *[1] * len(self.image_axes)))
+        weights = ops.reshape(weights, (-1, count, *[1] * (len(maps.shape) - 2)))
         return ops.relu(ops.sum(weights * maps, axis=1)), predictions
 
     def _masked(self, values, value, rows, maps):
         """The examples `rows`, the explained input seen through `maps`."""
         inputs = take_rows(values, rows)
-        index = self.question.index(self.question.explained[0])
+        source = self.sources[value]
+        index = self.question.index(source)
         image = inputs[index]
         maps = self.lay_over(maps, value, values, outside="edge")
         space = tuple(range(1, len(maps.shape)))
         low = ops.min(maps, axis=space, keepdims=True)
         maps = ops.divide_no_nan(maps - low, ops.max(maps, axis=space, keepdims=True) - low)
-        maps = expand_mask(maps, len(image.shape), self.image_axes)
+        maps = expand_mask(maps, len(image.shape), self._image_axes(source))
         dtype = keras.backend.standardize_dtype(image.dtype)
         pixels = maps * ops.cast(image, "float32")
         inputs[index] = ops.cast(pixels if "float" in dtype else ops.round(pixels), dtype)

@@ -6,6 +6,7 @@ function of a step, find the layer to explain.
 
 import dataclasses
 import difflib
+import functools
 
 import keras
 from keras import tree
@@ -18,11 +19,6 @@ from keras_explain.graph.steps import Step, Value
 from keras_explain.graph.tokens import type_tokens
 
 __all__ = ["Program", "Step", "Value", "get_mask", "set_mask", "view"]
-
-REMEDY = (
-    "Use a method that needs no inner layer (`saliency`, `occlusion`), name the layer with"
-    " `layer=`, or give a transformer's token grid as `reshape=(rows, columns)`."
-)
 
 
 class Program:
@@ -108,8 +104,12 @@ class Program:
 
     # Finding a layer --------------------------------------------------------------------------
 
-    def find(self, layer, node_index=None):
+    def find(self, layer, node_index=None, source=None):
         """The Call of a layer, given as a name, a path ("backbone/conv5") or a layer object.
+
+        Args:
+            node_index: which call, of a layer that is called several times; None: the only one
+                that the input Value `source` reaches.
 
         Raises:
             ValueError: the layer is unknown (the nearest names are listed) or inside one that
@@ -128,6 +128,9 @@ class Program:
                 " Give the full path."
             )
         matches.sort(key=lambda c: c.index)
+        reached = [c for c in matches if source in self.ancestors(c.outputs)]
+        if len(reached) == 1 and node_index is None:
+            matches = reached
         if len(matches) > 1 and node_index is None:
             raise ValueError(
                 f"Expected `node_index`, because the layer {paths[0]!r} is called"
@@ -166,69 +169,6 @@ class Program:
             f' of {near}? Layers of a nested model are named "backbone/layer".'
         )
 
-    def last_spatial(self, source=None):
-        """The Call whose output is the last feature map: after convolutions, before pooling.
-
-        Values of spatial extent 1 (a 1x1 convolution after pooling, as in MobileNet) do not
-        count, nor do pooling, padding, resizing, dropout, reshaping and this program's outputs.
-
-        Args:
-            source: the input Value that it has to be computed from; None: any.
-
-        Raises:
-            ValueError: the model has no convolution, or only those that cut an image into the
-                tokens of a transformer.
-        """
-        ranks, best = {}, None  # Values that a convolution reaches -> its rank
-        calls, outputs = self._calls_by_value(), tree.flatten(self.outputs)
-        reached = {source}
-        for step in self.steps:
-            if source is not None and not reached.intersection(step.reads):
-                continue
-            reached.update(step.outputs)
-            rank = max((ranks[v] for v in step.reads if v in ranks), default=None)
-            if kinds.is_convolution(step):
-                rank = len(step.outputs[0].spec.shape)
-            for value in step.outputs:
-                if rank is None or len(value.spec.shape) != rank:
-                    continue
-                ranks[value] = rank
-                shape = self.spatial_shape(value)
-                large = max(2 if n is None else n for n in shape) > 1
-                if large and kinds.is_feature_map(step) and value in calls and (
-                    value not in outputs
-                ):
-                    best = value
-        if best is None:
-            raise ValueError(self._no_convolution())
-        self._check_no_tokens_after(calls[best], best)
-        return calls[best]
-
-    def _no_convolution(self):
-        opaque = [f"{s.path!r} ({kinds.kind(s.fn)})" for s in self.steps if inner_layers(s.fn)
-                  and not kinds.is_attention(s.fn)]
-        found = f"one with {', '.join(opaque)}, which cannot be looked into" if opaque else (
-            "one without")
-        return (
-            "Expected a model with a convolution whose feature map is larger than 1x1, received"
-            f" {found}. {REMEDY}"
-        )
-
-    def _check_no_tokens_after(self, call, value):
-        cells = 1
-        for n in self.spatial_shape(value):
-            cells *= n or 1
-        if len(value.spec.shape) < 4:
-            return
-        for step in self.split([value])[1].steps:
-            if kinds.is_token_step(step, cells):
-                raise ValueError(
-                    "Expected `reshape`, because the model goes on with tokens after its last"
-                    f" convolution {call.path!r} (at {step.path!r}), received none. Give the rows"
-                    " and columns of the token grid, as reshape=(14, 14), or name the layer with"
-                    " `layer=`."
-                )
-
     def last_tokens(self):
         """The Call whose output feeds the last attention: what the tokens tell each other.
 
@@ -238,7 +178,7 @@ class Program:
         Raises:
             ValueError: the model has no attention layer.
         """
-        calls = self._calls_by_value()
+        calls = self.calls_by_value()
         for step in reversed(self.steps):
             if kinds.is_attention(step.fn) and step.reads[0] in calls:
                 return calls[step.reads[0]]
@@ -248,7 +188,8 @@ class Program:
             " normalization before the last attention)."
         )
 
-    def _calls_by_value(self):
+    def calls_by_value(self):
+        """{Value: the Call that gives it}."""
         by_value = {}
         for call in self.calls:
             for value in call.outputs:
@@ -261,7 +202,11 @@ class Program:
         """The axis of `value` that holds its channels or classes."""
         rank = len(value.spec.shape)
         first = rank > 3 and keras.config.image_data_format() == "channels_first"
-        return kinds.channel_axes(self.steps).get(value, 1 if first else rank - 1)
+        return self._channel_axes.get(value, 1 if first else rank - 1)
+
+    @functools.cached_property
+    def _channel_axes(self):
+        return kinds.channel_axes(self.steps)
 
     def data_format(self):
         """"channels_last" or "channels_first": what the model's own layers say."""

@@ -8,6 +8,7 @@ from models import HEIGHT, KINDS, WIDTH, Block, alive, body, draw, head, image, 
 
 from keras_explain.graph import tracing
 from keras_explain.graph.endings import before_activation
+from keras_explain.graph.feature_maps import find_last_maps
 from keras_explain.graph.models import is_composite
 from keras_explain.graph.program import Program, get_mask, set_mask, view
 
@@ -413,7 +414,8 @@ def test_convolution_after_pooling_is_not_the_last_feature_map():
     x = image()
     y = layers.GlobalAveragePooling2D(keepdims=True)(layers.Conv2D(4, 3, name="features")(x))
     y = layers.Flatten()(layers.Conv2D(5, 1, activation="softmax", name="classes")(y))
-    assert Program.trace(keras.Model(x, y))[1].last_spatial().path == "features"
+    (call,) = find_last_maps(Program.trace(keras.Model(x, y))[1])
+    assert call.path == "features"
 
 
 def test_opaque_layer_is_named_where_no_convolution_is_found():
@@ -422,13 +424,13 @@ def test_opaque_layer_is_named_where_no_convolution_is_found():
     y = layers.TimeDistributed(inner, name="frames")(x)
     model = keras.Model(x, layers.Dense(2)(layers.Flatten()(y)))
     with pytest.raises(ValueError, match=r"'frames' \(TimeDistributed\), which cannot be looked"):
-        Program.trace(model)[1].last_spatial()
+        find_last_maps(Program.trace(model)[1])
 
 
 def test_patches_of_a_transformer_are_not_silently_the_last_feature_map():
     for name in ("transformer_with_class_token", "transformer_without_class_token"):
         with pytest.raises(ValueError, match=r"`reshape`.*'patches'.*at 'embed'"):
-            traced(name).last_spatial()
+            find_last_maps(traced(name))
 
 
 def test_last_tokens_asks_for_a_name_without_attention():
@@ -527,7 +529,8 @@ LAST = {
 def test_last_feature_map_of_keras_applications(name):
     build = getattr(keras.applications, name)
     model = build(weights=None, input_shape=(64, 64, 3), classes=10)
-    path = Program.trace(model)[1].last_spatial().path
+    (call,) = find_last_maps(Program.trace(model)[1])
+    path = call.path
     assert path.rstrip("0123456789_") == LAST[name].rstrip("0123456789_") or path == LAST[name]
 
 

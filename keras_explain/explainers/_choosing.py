@@ -1,0 +1,102 @@
+"""Which feature maps class activation maps read, and for which input."""
+
+import dataclasses
+import warnings
+
+from keras import tree
+
+from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.feature_maps import find_last_maps
+from keras_explain.graph.steps import Call
+
+
+class MergedMapWarning(UserWarning):
+    """A heatmap adds up the maps of several layers, because the score is computed from each."""
+
+
+@dataclasses.dataclass
+class Chosen:
+    """One heatmap: the calls whose maps it adds up, and the input Value that it is laid over.
+
+    `source` is None where the calls tell it.
+    """
+
+    calls: list[Call]
+    source: object = None
+
+
+def choose_maps(question, layer, node_index, reshape):
+    """A `Chosen` for each heatmap."""
+    named = () if question.input is None else question.choose_inputs(()).explained
+    scored = question.scored
+    if layer is not None:
+        source = named[0] if len(named) == 1 else None
+        layers = layer if isinstance(layer, (list, tuple)) else [layer]
+        return [Chosen([scored.find(one, node_index, source)]) for one in layers]
+    if reshape:
+        return [Chosen([scored.last_tokens()])]
+    if len(named) == 1:
+        return [Chosen(find_last_maps(scored, named[0]))]
+    maps = find_last_maps(scored)
+    each = _share_out(scored, maps, named or image_like(scored))
+    if each or len(maps) == 1:
+        return each or [Chosen(maps)]
+    seen = scored.ancestors(maps[-1].outputs)
+    sources = [v for v in image_like(scored) if v in seen]
+    return [Chosen(find_last_maps(scored, sources[0]) if sources else maps[-1:])]
+
+
+def _share_out(program, maps, sources):
+    """A `Chosen` for each of several inputs, where no map is computed from two of them."""
+    found = {v: [] for v in sources}
+    for call in maps:
+        seen = program.ancestors(call.outputs)
+        reaching = [v for v in sources if v in seen]
+        if not reaching:
+            continue
+        if len(reaching) > 1 or len(heatmap_axes(program, reaching[0])) != len(
+                program.spatial_shape(call.outputs[0])):
+            return []
+        found[reaching[0]].append(call)
+    several = [Chosen(calls, source) for source, calls in found.items() if calls]
+    return several if len(several) > 1 else []
+
+
+def check_branches(question, calls, groups, sources):
+    """Compare layers with the inputs that they are to explain.
+
+    An error for a layer of another input's branch; warnings for inputs that are left out, and
+    for maps that are added up.
+
+    Args:
+        calls: the calls that are read.
+        groups: the Values whose maps each heatmap adds up.
+        sources: {Value of a map: the input Value that it is laid over}.
+    """
+    program = question.program
+    for call in calls:
+        source = sources[call.outputs[0]]
+        if source not in program.ancestors(call.outputs):
+            raise ValueError(
+                f"Expected a layer that the input {source.spec.name!r} reaches, received"
+                f" {call.path!r}, which is in the branch of another. Name the branch's input"
+                " with `input=`, or for a layer that is called several times the call with"
+                " `node_index=`."
+            )
+    seen = program.ancestors([call.outputs[0] for call in calls])
+    others = [v.spec.name for v in image_like(question.scored) if v not in seen
+              and v in program.ancestors(tree.flatten(question.scored.outputs))]
+    if others and question.input is None:
+        names = [v.spec.name for v in question.explained]
+        warnings.warn(
+            f"The map of layer {calls[0].path!r} explains the input"
+            f" {repr(names[0]) if len(names) == 1 else names} only; the score depends on"
+            f" {others} too. Name the input to explain with `input=`.",
+            UserWarning, stacklevel=4)
+    for group in groups:
+        paths = [c.path for c in calls if c.outputs[0] in group]
+        if len(paths) > 1:
+            warnings.warn(
+                f"The heatmap adds up the maps of {len(paths)} layers, all of which the score"
+                f" is computed from: {paths}. For one of them alone name it with `layer=`.",
+                MergedMapWarning, stacklevel=4)
