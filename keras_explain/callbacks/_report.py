@@ -8,24 +8,13 @@ from keras_explain.callbacks._logging import LoggingCallback
 class ReportCallback(LoggingCallback):
     """Abstract: log a report of the model after epochs.
 
-    A subclass gives `prepare()`, called before training, where a wrong configuration is an
-    error, and `report(step)`, which writes with `figure`, `scalar` and `text`.
+    A subclass gives `prepare()`, and `report(step)`, which writes with `figure`, `scalar` and
+    `text`.
     """
-
-    def prepare(self) -> None:
-        """Look at the model once: what is wrong shows now."""
-        raise NotImplementedError
 
     def report(self, step: int) -> None:
         """Write what is to be seen of the model at this epoch."""
         raise NotImplementedError
-
-    def on_train_begin(self, logs=None):
-        """Check the configuration and open the log."""
-        self._warned = False
-        if self._is_chief():
-            self.prepare()
-            self._open_log()
 
     def on_epoch_end(self, epoch, logs=None):
         """Report; a problem warns once."""

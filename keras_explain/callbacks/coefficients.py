@@ -48,6 +48,9 @@ class CoefficientCallback(ReportCallback):
         max_images = check_positive("max_images", max_images)
         self.inputs, _ = first_examples(data, None, max_images)
         self.shape, self.class_names = shape, class_names
+
+    def _forget(self):
+        super()._forget()
         self._gradient = None
 
     def prepare(self) -> None:

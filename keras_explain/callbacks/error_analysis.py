@@ -65,6 +65,9 @@ class ErrorAnalysisCallback(ReportCallback):
             )
         self.builder, self.max_images = builder, max_images
         self.class_names, self.unpreprocess = class_names, unpreprocess
+
+    def _forget(self):
+        super()._forget()
         self._explained = None
 
     def prepare(self) -> None:

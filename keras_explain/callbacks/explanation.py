@@ -1,5 +1,6 @@
 """Explanations per epoch in TensorBoard."""
 
+import copy
 import os
 import re
 import time
@@ -7,12 +8,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import keras
 import numpy as np
 
 from keras_explain.callbacks._answers import Namer, read_answers, sentence
 from keras_explain.callbacks._logging import LoggingCallback
 from keras_explain.callbacks._pictures import ImagesTab
+from keras_explain.callbacks._progress import batches_seen, digest
 from keras_explain.callbacks._sources import make_source
 from keras_explain.callbacks._worst import WorstExamples, take
 from keras_explain.checks import check_choice, check_positive
@@ -37,6 +38,10 @@ class ExplanationCallback(LoggingCallback):
     The model trains exactly as without it: weights, random numbers and history are the same. A
     drawing or disk problem warns once and training goes on; a wrong configuration is an error
     before the first epoch. What it costs is a scalar, `<name>/seconds`.
+
+    The first step shows the model that training begins with, after other callbacks have restored
+    its weights. A model that gets its shapes from the data is looked at after the first batch. A
+    training that is resumed (`initial_epoch`, `BackupAndRestore`) goes on where the log ended.
 
     Args:
         builder: a function from a model to an explained model (`keras_explain.grad_cam`, or a
@@ -104,43 +109,57 @@ class ExplanationCallback(LoggingCallback):
         self.class_name, self.metrics = Namer(class_names), dict(metrics or {})
         count = max_images if pick == "first" else max(candidates, max_images)
         self._inputs, self._targets = first_rows(data, y, count)
-        self._source = self._worst = None
-        self._warned_of = set()
-        self._batches = self._step = 0
-        self._epoch_began = None
+
+    def _forget(self):
+        super()._forget()
+        self._source = self._worst = self._series = self._start = self._shown = None
+        self._tabs, self._warned_of = {}, set()
+        self._epoch = self._batches = self._batches_before = self._step = 0
+        self._epoch_began, self._is_resumed = None, False
+
+    def __deepcopy__(self, memo):
+        other = memo[id(self)] = object.__new__(type(self))
+        if hasattr(self.builder, "explain") or isinstance(self.builder, ExplainedModel):
+            memo[id(self.builder)] = self.builder  # of the model that trains, not of a copy of it
+        other.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        return other
 
     # Keras ------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
-        """Build and explain once: what is wrong shows now."""
-        self._warned, self._series = False, None
-        self._writes = self._is_chief()
-        if not self._writes:
-            return
-        if self._source is None or self._source.model is not self.model:
-            self._source = make_source(self.builder, self.model, self.unpreprocess)
+        """Build and explain once, if the model has its shapes: what is wrong shows now."""
+        self._series = None
         if self.pick == "worst":
             self._worst = WorstExamples(self.model, self._inputs, self._targets, self.max_images)
-        self._batches = _batches_seen(self.model)
-        self._start = self._explain()
-        self._shown = self._source.shown(self._start.inputs)
-        self._open_log()
+        super().on_train_begin(logs)
+
+    def prepare(self) -> None:
+        """Build and explain once: what is wrong shows now."""
+        if self._source is None or self._source.model is not self.model:
+            self._source = make_source(self.builder, self.model, self.unpreprocess)
+        self._name_after(self._source)
+        self._look()
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Log the model as it was before the first epoch."""
-        self._epoch_began = time.perf_counter()
+        """Log the model that training begins with: by now all callbacks have restored weights."""
+        self._epoch, self._epoch_began = epoch, time.perf_counter()
         if self._writes and self._series is None:
-            step = epoch - 1 if self.every_n_batches is None else self._batches
-            label = "start" if epoch == 0 else f"epoch {epoch}"
-            self._survive(self._begin, step, label)
+            self._batches = batches_seen(self.model)
+            self._is_resumed = bool(epoch if self.every_n_batches is None else self._batches)
+            if self._is_ready:
+                self._survive(self._begin, "start")
         self._batches_before = self._batches
 
     def on_train_batch_end(self, batch, logs=None):
-        """Explain, if asked for after batches."""
-        if self.every_n_batches is None or not self._writes:
-            return
+        """Explain, if asked for after batches, or if the model had no shapes before."""
+        is_late = self._writes and not self._is_ready
+        super().on_train_batch_end(batch, logs)
         before, self._batches = self._batches, self._batches_before + batch + 1
-        if self._batches // self.every_n_batches > before // self.every_n_batches:
+        n = self.every_n_batches
+        is_due = self._writes and n is not None and self._batches // n > before // n
+        if is_late:
+            self._survive(self._begin, None if is_due else f"batch {batch + 1}")
+        if is_due:
             if hasattr(self.model, "jax_state_sync"):
                 self.model.jax_state_sync()  # the variables lag behind within an epoch
             self._survive(self._log, self._batches, f"batch {self._batches}")
@@ -157,6 +176,15 @@ class ExplanationCallback(LoggingCallback):
             self._survive(self._writer.close)
 
     # Explaining -------------------------------------------------------------------------------
+
+    def _name_after(self, source):
+        """Take the name of the method that was chosen for the model."""
+
+    def _look(self):
+        """Explain the model as it is before the first step that is logged."""
+        self._start = self._explain()
+        self._shown = self._source.shown(self._start.inputs)
+        self._start_weights = digest(self.model)
 
     def _explain(self):
         began = time.perf_counter()
@@ -188,8 +216,12 @@ class ExplanationCallback(LoggingCallback):
 
     # Logging ----------------------------------------------------------------------------------
 
-    def _begin(self, step, label):
+    def _begin(self, label):
+        """Open the series; log its first step, unless a training before this one has done it."""
+        if self._start_weights != digest(self.model):
+            self._look()
         unit = "epoch" if self.every_n_batches is None else "batch"
+        step = self._epoch - 1 if unit == "epoch" else self._batches
         self._series, self._tabs, found = {}, {}, self._start
         for suffix, column in found.columns.items():
             name = f"{self.name}{suffix}"
@@ -200,7 +232,8 @@ class ExplanationCallback(LoggingCallback):
             series.examples(step, self._shown[suffix], found.truth, column.segments)
             if column.maps is not None and self._worst is None:
                 self._tabs[suffix].keep_inputs(self._shown[suffix], max(step, 0))
-        self._write(found, step, label)
+        if label is not None and not self._is_resumed:
+            self._write(found, step, label)
         self._start = None
 
     def _log(self, step, label):
@@ -249,12 +282,6 @@ class _Found:
     def __init__(self, inputs, truth, columns, answers, seconds):
         self.inputs, self.truth, self.columns = inputs, truth, columns
         self.answers, self.seconds = answers, seconds
-
-
-def _batches_seen(model):
-    """Of this training and those before: a resumed one goes on counting."""
-    optimizer = getattr(model, "optimizer", None)
-    return 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
 
 
 def _name_of(name, label):

@@ -54,18 +54,16 @@ class GradCAMCallback(ExplanationCallback):
             y: true classes, shown beside the answers.
             **options: those of `GradCAMCallbackOptions`; `help` shows each.
         """
-        self._choose, options = _split(choose_cam, FeatureMapOptions, options)
-        layer = self._choose.keywords.get("layer")
+        build, options = _split(choose_cam, FeatureMapOptions, options)
+        layer = build.keywords.get("layer")
         self._of_layer = f" {layer}" if isinstance(layer, str) else ""
         self._named = options.pop("name", None)
-        super().__init__(self._build, data, y, name=self._named or f"grad_cam{self._of_layer}",
+        super().__init__(build, data, y, name=self._named or f"grad_cam{self._of_layer}",
                          **options)
 
-    def _build(self, model):
-        explained = self._choose(model)
+    def _name_after(self, source):
         if self._named is None:
-            self.name = f"{name_of(explained)}{self._of_layer}"
-        return explained
+            self.name = f"{name_of(source.explained)}{self._of_layer}"
 
 
 class OcclusionCallback(ExplanationCallback):
@@ -153,14 +151,14 @@ class LimeCallback(ExplanationCallback):
         """
         asked = {k: v for k, v in options.items() if k in ExplainOptions.__annotations__}
         options = {k: v for k, v in options.items() if k not in asked}
-
-        def build(model):
-            from keras_explain.lime import LimeImageExplainer
-
-            return _WithOptions(
-                (explainer or LimeImageExplainer)(model), {**asked, "samples": samples})
-
+        build = functools.partial(_build_lime, explainer, {**asked, "samples": samples})
         super().__init__(build, data, y, name=name, **options)
+
+
+def _build_lime(explainer, options, model):
+    from keras_explain.lime import LimeImageExplainer
+
+    return _WithOptions((explainer or LimeImageExplainer)(model), options)
 
 
 class _WithOptions:

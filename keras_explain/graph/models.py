@@ -45,12 +45,19 @@ def is_composite(layer):
     return not kinds.is_built_in(layer) or isinstance(layer, keras.layers.SpectralNormalization)
 
 
+def has_shapes(model):
+    """Whether a model knows the shapes of its inputs, by `keras.Input` or by its first data."""
+    if hasattr(graph_of(model) or model, "_inputs_struct"):
+        return True
+    return model.built and bool(getattr(model, "_build_shapes_dict", None))
+
+
 def symbolic_inputs(model):
     graph = graph_of(model) or model
     if hasattr(graph, "_inputs_struct"):
         return graph._inputs_struct
     shapes = getattr(model, "_build_shapes_dict", None)
-    if not model.built or not shapes:
+    if not has_shapes(model):
         raise ValueError(
             f"Expected a built model, received {model.name!r} ({kinds.kind(model)}), which has"
             " never seen the shape of its input. Call it once on data, or start a Sequential"
