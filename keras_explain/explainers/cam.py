@@ -13,7 +13,7 @@ from keras_explain.graph.steps import kind
 from keras_explain.signatures import spell_out
 
 UNCHANGED = ("Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
-             "GaussianDropout", "GaussianNoise", "Cast", "_Cast", "KeepMask")
+             "GaussianDropout", "GaussianNoise", "Cast", "InputCast", "KeepMask")
 RESHAPING = ("Reshape", "Flatten", "Squeeze", "ExpandDims")
 
 

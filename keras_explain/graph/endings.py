@@ -211,7 +211,7 @@ def _continued(program, raw, tail, after, found):
     news = {after: raw}
     for step in tail:
         read = next(v for v in step.reads if v in news)
-        if kinds.kind(step.fn) in ("Cast", "_Cast"):
+        if kinds.kind(step.fn) in ("Cast", "InputCast"):
             news[step.outputs[0]] = news[read]  # logits are float32 already
             continue
         program, news[step.outputs[0]] = append_step(

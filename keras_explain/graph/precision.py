@@ -17,7 +17,7 @@ def in_float32(program, value):
     if step is None or len(step.reads) != 1 or len(step.outputs) != 1:
         return program, value
     (read,) = step.reads
-    if kinds.kind(step.fn) in ("Cast", "_Cast") and "float" in read.spec.dtype:
+    if kinds.kind(step.fn) in ("Cast", "InputCast") and "float" in read.spec.dtype:
         return in_float32(program, read)
     if value.spec.dtype not in HALF or float32_face(step.fn) is step.fn:
         return program, value

@@ -6,11 +6,11 @@ import keras
 from keras import tree
 
 NO_FEATURES = ("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Cast", "ExpandDims",
-               "_Cast", "_Read", "_Constant", "GetMask", "KeepMask", "SetMask", "MaxPool",
-               "AveragePool", "AvgPool", "AdaptiveAverage", "AdaptiveMax", "GlobalAverage",
-               "GlobalMax", "ZeroPadding", "Cropping", "Pad", "Permute", "Transpose",
-               "SpatialDropout", "GaussianDropout", "GaussianNoise", "GetItem", "UpSampling",
-               "Resiz")
+               "InputCast", "VariableValue", "ConstantValue", "GetMask", "KeepMask", "SetMask",
+               "MaxPool", "AveragePool", "AvgPool", "AdaptiveAverage", "AdaptiveMax",
+               "GlobalAverage", "GlobalMax", "ZeroPadding", "Cropping", "Pad", "Permute",
+               "Transpose", "SpatialDropout", "GaussianDropout", "GaussianNoise", "GetItem",
+               "UpSampling", "Resiz")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv", "ConvTranspose")  # keras.ops
 
 

@@ -15,7 +15,7 @@ from keras_explain.graph.masks import CARRIERS
 from keras_explain.graph.vectorizer import find as find_vectorizer
 
 # Steps that move numbers without computing with them, by the beginning of their name.
-MOVES = (*CARRIERS, "Cast", "_Cast", "Identity", "Reshape", "Flatten", "Squeeze", "ExpandDims",
+MOVES = (*CARRIERS, "Cast", "InputCast", "Identity", "Reshape", "Flatten", "Squeeze", "ExpandDims",
          "GetItem", "Transpose", "Permute", "Moveaxis", "Swapaxes", "Concatenate", "Stack",
          "Split", "RepeatVector", "Pad", "ZeroPadding", "Cropping", "Dropout", "Ravel")
 UNKNOWN = 7  # stands for a length that is not known

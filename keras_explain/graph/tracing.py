@@ -8,11 +8,10 @@ arguments (`_convert_input_args`) and the nodes of the symbolic graph (`_inbound
 
 import contextlib
 import inspect
-import math
 import threading
 
 import keras
-from keras import ops, tree
+from keras import tree
 
 from keras_explain.graph.inside import (
     Opaque,
@@ -36,6 +35,7 @@ from keras_explain.graph.models import (
     untouched,
     view,
 )
+from keras_explain.graph.recorded import ConstantValue, InputCast, VariableValue, free_batch
 from keras_explain.graph.steps import Call, Step, Value
 
 
@@ -183,7 +183,8 @@ class _Tracer:
             env[id(symbol)] = variable
             if "float" in dtype and op.autocast and dtype != op.compute_dtype:
                 symbol = keras.KerasTensor(variable.shape, op.compute_dtype)
-                env[id(symbol)] = self._recorded(_Read(variable, op.compute_dtype), (), symbol)
+                cast = VariableValue(variable, op.compute_dtype)
+                env[id(symbol)] = self._recorded(cast, (), symbol)
             found[name] = env[name] = symbol
         return found
 
@@ -202,7 +203,7 @@ class _Tracer:
                 continue
             if not isinstance(tensor, keras.KerasTensor):
                 owner.check_constants(tensor)
-                env[id(tensor)] = self._recorded(_Constant(tensor), (), tensor)
+                env[id(tensor)] = self._recorded(ConstantValue(tensor), (), tensor)
                 continue
             if id(tensor) in owner.masked:
                 _, masked = owner.masked[id(tensor)]
@@ -224,7 +225,7 @@ class _Tracer:
                 kwargs = {k: v for k, v in kwargs.items() if k != "training"}
             elif node is not None:
                 owner.check_constants((args, kwargs))
-                op, args = _for_any_batch(node, args, owner.inputs)
+                op, args = free_batch(node, args, owner.inputs)
             recorded = self.call(op, args, kwargs, path,
                                  node if node and op is node.operation else None)
             recorded = tree.flatten(recorded)
@@ -257,7 +258,7 @@ class _Tracer:
     def _cast(self, value, dtype):
         if value.spec.dtype == dtype:
             return value
-        fn = _Cast(dtype, casts_floats="float" in dtype or "float" in value.spec.dtype)
+        fn = InputCast(dtype, casts_floats="float" in dtype or "float" in value.spec.dtype)
         return self._recorded(fn, (value,), keras.KerasTensor(value.spec.shape, dtype))
 
     def _autocast(self, op, values):
@@ -271,84 +272,6 @@ class _Tracer:
     def _recorded(self, fn, args, spec):
         self.steps.append(Step(fn, args, {}, [Value(spec)]))
         return self.steps[-1].outputs[0]
-
-
-class _Cast:
-    """Casts as a layer call does to its arguments.
-
-    A float copy of an integer input stays as it is, so that it can be differentiated.
-    """
-
-    def __init__(self, dtype, casts_floats):
-        self.dtype, self.casts_floats = dtype, casts_floats
-
-    def __call__(self, x):
-        mask, dtype = get_mask(x), keras.backend.standardize_dtype(x.dtype)
-        if dtype == self.dtype or "float" in dtype and not self.casts_floats:
-            return x
-        x = ops.cast(x, self.dtype)
-        if mask is not None:
-            set_mask(x, mask)
-        return x
-
-
-class _Read:
-    """The value of a variable, cast as a layer of another precision casts its own."""
-
-    def __init__(self, variable, dtype):
-        self.variable, self.dtype = variable, dtype
-
-    def __call__(self):
-        return ops.cast(self.variable, self.dtype)
-
-
-class _Constant:
-    """Numbers that depend on nothing."""
-
-    def __init__(self, tensor):
-        self.tensor = tensor
-
-    def __call__(self):
-        return self.tensor
-
-
-class _ForAnyBatch(keras.Operation):
-    """An operation whose shape begins with the number of rows of a tensor."""
-
-    def __init__(self, op, attribute, shape, spec):
-        super().__init__(name=op.name)
-        self.op, self.attribute, self.shape, self.spec = op, attribute, shape, spec
-
-    def call(self, rows, *args, **kwargs):
-        shape = (ops.shape(rows)[0], *self.shape[1:])
-        return view(self.op, **{self.attribute: shape}).call(*args, **kwargs)
-
-    def compute_output_spec(self, rows, *args, **kwargs):
-        return self.spec
-
-
-def _for_any_batch(node, args, inputs):
-    """(operation, arguments) of a node, without the None that stands for the batch in a shape.
-
-    `ops.reshape(x, (ops.shape(x)[0], ...))` was recorded with None; -1 says the same. For others
-    the first of the `inputs` tells the number of rows.
-    """
-    op = node.operation
-    if isinstance(op, keras.layers.Layer):
-        return op, args
-    shapes = {name: v for name, v in vars(op).items()
-              if isinstance(v, (list, tuple)) and any(n is None for n in v)}
-    if not shapes:
-        return op, args
-    (name, (batch, *rest)), *more = shapes.items()
-    if more or batch is not None or None in rest or not inputs:
-        raise Opaque
-    source = node.input_tensors[0].shape[1:]
-    if name == "newshape" and None not in source:
-        size = math.prod(source) // math.prod(n for n in rest if n != -1)
-        return view(op, newshape=(-1, *[size if n == -1 else n for n in rest])), args
-    spec = keras.KerasTensor(node.outputs[0].shape, node.outputs[0].dtype)
-    return _ForAnyBatch(op, name, (batch, *rest), spec), (inputs[0], *args)
 
 
 def _check_variables(owner, op, args, kwargs):

@@ -6,6 +6,7 @@ from typing import Any
 from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._local import LocalModel
 from keras_explain.lime._options import ExplainerOptions, Kernel, Sampler, Surrogate
+from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.predictor import Predictor
 from keras_explain.signatures import document
 
@@ -69,3 +70,13 @@ def _make_predictor(model, preprocess, class_names):
             " Use Predictor(model, preprocess=...)."
         )
     return model
+
+
+def make_explanation(subject: Any, result: Any, arguments: Any) -> Explanation:
+    """An `Explanation` of a subject from a `Result` and the `Arguments` of `explain`."""
+    return Explanation(
+        subject=subject,
+        class_names=arguments.names(result.classes),
+        seed=int(arguments.seed),
+        **result._asdict(),
+    )

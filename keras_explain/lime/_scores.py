@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -77,6 +78,27 @@ def choose_output(outputs: Any, count: int) -> Any:
         f"Expected one array of scores for {count} inputs, received a {type(outputs).__name__} of"
         f" {len(outputs)} outputs from the model. Choose one:"
         " Predictor(model, output=0)."
+    )
+
+
+def pick_output(model: Any, outputs: Any, key: str | int | None) -> Any:
+    """One of the outputs of a model or callable, by key, name or position."""
+    if not isinstance(outputs, (dict, list, tuple)):
+        return outputs
+    if key is None and not isinstance(model, keras.Model) and not isinstance(outputs, dict):
+        return outputs  # scores as nested lists, or several outputs: the count will tell
+    names = list(getattr(model, "output_names", range(len(outputs))))
+    if isinstance(outputs, dict):
+        names, outputs = list(outputs), list(outputs.values())
+    if key is None and len(outputs) == 1:
+        return outputs[0]
+    if key in names:
+        return outputs[names.index(key)]
+    if isinstance(key, int) and -len(outputs) <= key < len(outputs):
+        return outputs[key]
+    raise ValueError(
+        f"Expected output= to choose one of the outputs {names}, received {key!r}. Explain "
+        "Predictor(model, output=...)."
     )
 
 

@@ -293,13 +293,3 @@ _ARRAYS = (
     "stability",
     "disagreement",
 )
-
-
-def make_explanation(subject: Any, result: Any, arguments: Any) -> Explanation:
-    """An `Explanation` of a subject from a `Result` and the `Arguments` of `explain`."""
-    return Explanation(
-        subject=subject,
-        class_names=arguments.names(result.classes),
-        seed=int(arguments.seed),
-        **result._asdict(),
-    )

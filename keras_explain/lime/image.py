@@ -12,13 +12,13 @@ from keras_explain.checks import check_choice, nearest
 from keras_explain.engine.precision import is_native
 from keras_explain.engine.windows.run import PROBES
 from keras_explain.lime._arguments import Arguments
-from keras_explain.lime._base import LimeExplainer
+from keras_explain.lime._base import LimeExplainer, make_explanation
 from keras_explain.lime._filling import NAMED, SEVERAL, average, make_fill
+from keras_explain.lime._inputs import pad
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import ImageSubject
-from keras_explain.lime.explanation import Explanation, make_explanation
-from keras_explain.lime.predictor import pad
+from keras_explain.lime.explanation import Explanation
 from keras_explain.signatures import spell_out
 from keras_explain.superpixels._canvas import check_image
 

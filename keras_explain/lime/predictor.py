@@ -9,12 +9,20 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
-from keras_explain.data.preparing import check_prepared, overrides, prepare, prepares, quiet
+from keras_explain.data.preparing import prepares
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
 from keras_explain.lime._executor import make_executor
-from keras_explain.lime._scores import choose_output, is_regressor, to_array, to_columns
+from keras_explain.lime._inputs import (
+    Preparation,
+    pad,
+    refuse_labels,
+    takes_tensors,
+    to_arrays,
+    unbind,
+)
+from keras_explain.lime._scores import choose_output, is_regressor, pick_output, to_columns
 
 
 class Predictor:
@@ -69,11 +77,11 @@ class Predictor:
     ) -> None:
         check_callable(model)
         self._given = model, preprocess
-        self.model = _unbind(model)
+        self.model = unbind(model)
         self.is_keras = isinstance(self.model, keras.Model)
         self.preprocess, self.target = preprocess, target
         if prepares(self.model) and getattr(model, "__name__", "") not in ("__call__", "call"):
-            self.preprocess = _Preparation(self.model, preprocess)
+            self.preprocess = Preparation(self.model, preprocess)
         self._output, self._binary, self._class_names = output, binary, class_names
         self._retargeted = None
         if not self.is_keras and not callable(self.model):
@@ -93,7 +101,7 @@ class Predictor:
                 f"Expected a built model, received {self.model.name!r} without weights. Call it on "
                 "one batch first."
             )
-        _refuse_labels(self.model)
+        refuse_labels(self.model)
         self.num_classes = self._count_classes() if self.is_keras else None
         self._judge_single_column(model)
         self._is_custom = executor is not None
@@ -146,7 +154,7 @@ class Predictor:
             if self.target is None and self._output is None:
                 outputs = choose_output(outputs, count)
             return self._check(outputs, count, may_be_undefined)
-        batch = _to_arrays(batch)
+        batch = to_arrays(batch)
         if len(self.input_spec[0] or ()) == 2 and getattr(batch, "ndim", 2) == 1:
             batch = batch[:, None]
         padded = tree.map_structure(lambda leaf: pad(leaf, pad_to), batch)
@@ -189,7 +197,7 @@ class Predictor:
         Returns:
             A callable from arrays to scores as tensors, for `fetch`.
         """
-        if not self.is_keras or not self._preprocesses_tensors(sample):
+        if not self.is_keras or not takes_tensors(self.preprocess, sample):
             return None
 
         def scores(*args):
@@ -212,28 +220,8 @@ class Predictor:
         """What the target makes of the outputs, or one of them by key, name or position."""
         if self.target is not None and self._output is None:
             return self.target(outputs)
-        chosen = self._choose_output(outputs)
+        chosen = pick_output(self.model, outputs, self._output)
         return chosen if self.target is None else self.target(chosen)
-
-    def _choose_output(self, outputs):
-        if not isinstance(outputs, (dict, list, tuple)):
-            return outputs
-        key = self._output
-        if key is None and not self.is_keras and not isinstance(outputs, dict):
-            return outputs  # scores as nested lists, or several outputs: the count will tell
-        names = list(getattr(self.model, "output_names", range(len(outputs))))
-        if isinstance(outputs, dict):
-            names, outputs = list(outputs), list(outputs.values())
-        if key is None and len(outputs) == 1:
-            return outputs[0]
-        if key in names:
-            return outputs[names.index(key)]
-        if isinstance(key, int) and -len(outputs) <= key < len(outputs):
-            return outputs[key]
-        raise ValueError(
-            f"Expected output= to choose one of the outputs {names}, received {key!r}. Explain "
-            "Predictor(model, output=...)."
-        )
 
     def _count_classes(self):
         """The number of columns, or `None` where only a call can tell (subclassed models)."""
@@ -300,66 +288,3 @@ class Predictor:
                 f"of {count} perturbed inputs. Look at the model's weights and its preprocessing."
             )
         return scores
-
-    def _preprocesses_tensors(self, sample):
-        """Whether `preprocess` computes the same on tensors inside a compiled function."""
-        if self.preprocess is None or isinstance(self.preprocess, _Preparation):
-            return self.preprocess is None
-        expected = np.asarray(self.preprocess(sample.copy()))
-        try:
-            received = ops.convert_to_numpy(backend.compiled(self.preprocess)(sample))
-        except Exception:  # whatever a function written for NumPy raises on symbolic tensors
-            return False
-        return expected.shape == received.shape and np.allclose(
-            expected, received, rtol=1e-4, atol=1e-5 * max(np.abs(expected).max(), 1e-6)
-        )
-
-
-def pad(array: np.ndarray, length: int | None) -> np.ndarray:
-    """`array` with its last row repeated up to `length` rows, if it has fewer."""
-    missing = (length or 0) - len(array)
-    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing > 0 else array
-
-
-def _refuse_labels(model):
-    owner = getattr(model, "__self__", None)
-    if getattr(model, "__name__", "") == "predict" and hasattr(owner, "predict_proba"):
-        raise TypeError(
-            "Expected a function that gives scores, received the method `predict` of"
-            f" {type(owner).__name__}, which gives classes. Pass its predict_proba method."
-        )
-
-
-class _Preparation:
-    """What a model's own `predict` does before the network, after the `preprocess` of the user."""
-
-    def __init__(self, model, preprocess):
-        self._model, self._preprocess, self._checked = model, preprocess, False
-
-    def __call__(self, batch):
-        batch = batch if self._preprocess is None else self._preprocess(batch)
-        made = prepare(self._model, batch)
-        if not self._checked:
-            self._checked = True
-            check_prepared(self._model, batch, self._model(made, training=False))
-        return made
-
-
-def _unbind(model):
-    """The model itself, where a method of it is passed that Keras wrote."""
-    owner = getattr(model, "__self__", None)
-    name = getattr(model, "__name__", "")
-    if not isinstance(owner, keras.Model):
-        return model
-    if name in ("__call__", "call"):
-        return owner
-    if name not in ("predict", "predict_on_batch"):
-        return model
-    return quiet(model) if prepares(owner) or overrides(owner, name) else owner
-
-
-def _to_arrays(batch):
-    """NumPy arrays of what `preprocess` made; a list of texts or of rows is one array."""
-    if isinstance(batch, list) and not hasattr(batch[0], "shape"):
-        return np.array(batch, dtype=object) if isinstance(batch[0], str) else to_array(batch)
-    return tree.map_structure(to_array, batch)

@@ -6,11 +6,11 @@ from typing import Any, Unpack
 import numpy as np
 
 from keras_explain.lime._arguments import Arguments
-from keras_explain.lime._base import LimeExplainer
+from keras_explain.lime._base import LimeExplainer, make_explanation
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import TabularSubject
-from keras_explain.lime.explanation import Explanation, make_explanation
+from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.surrogate import DecisionTree
 from keras_explain.lime.table import Table
 from keras_explain.signatures import spell_out

@@ -7,11 +7,11 @@ import numpy as np
 
 from keras_explain.checks import check_choice
 from keras_explain.lime._arguments import Arguments
-from keras_explain.lime._base import LimeExplainer
+from keras_explain.lime._base import LimeExplainer, make_explanation
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import TextSubject
-from keras_explain.lime.explanation import Explanation, make_explanation
+from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.words import split_words
 from keras_explain.signatures import spell_out
 

@@ -18,7 +18,8 @@ from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
 from keras_explain.metrics import registry
 from keras_explain.metrics._comparison_table import Comparison
-from keras_explain.metrics.evaluator import Evaluator, requested, with_requests
+from keras_explain.metrics._requests import add_classes, take_classes
+from keras_explain.metrics.evaluator import Evaluator
 from keras_explain.progress import Progress, Verbose
 from keras_explain.signatures import Array, Inputs
 
@@ -98,7 +99,7 @@ def compare(
         if callable(method) and not isinstance(method, ExplainedModel):
             method = method(model, target=target if callable(target) else targets.INPUT, **options)
         if isinstance(method, ExplainedModel):
-            method = with_requests(method)
+            method = take_classes(method)
         maps = _heatmaps(method, x, classes, batch_size, seed)
         heatmaps[name], seconds[name] = maps, (time.perf_counter() - start) / len(maps)
         scores[name] = {}
@@ -180,7 +181,7 @@ def _name(method, index):
 
 def _heatmaps(method, data, classes, batch_size, seed):
     if isinstance(method, ExplainedModel):
-        maps = predict(method, requested(method, data, classes), batch_size)["heatmap"]
+        maps = predict(method, add_classes(method, data, classes), batch_size)["heatmap"]
     elif hasattr(method, "explain"):
         maps = np.stack([
             method.explain(example, target=int(c), seed=seed, verbose=0).heatmap(int(c))
@@ -199,6 +200,6 @@ def _scored(metric, evaluator, data, maps, request, regions, method, classes):
     if metric.reads == "method":
         if not isinstance(method, ExplainedModel):
             return np.full(len(maps), np.nan)
-        data = requested(method, data, classes)
+        data = add_classes(method, data, classes)
     return np.asarray(
         metric(evaluator, data, maps, request, regions=regions, explained=method), "float64")

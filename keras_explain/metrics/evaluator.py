@@ -17,6 +17,7 @@ from keras_explain.explainers._options import Target
 from keras_explain.explainers._prepared import find_frame
 from keras_explain.graph import targets
 from keras_explain.graph.question import SCORES
+from keras_explain.metrics._requests import add_classes, take_classes
 from keras_explain.metrics._subject import Subject, asked
 from keras_explain.progress import VERBOSE, Verbose
 from keras_explain.signatures import Array, Inputs, Score
@@ -151,9 +152,9 @@ class Evaluator:
             )
         explained = self.explained
         if isinstance(self.target, tuple) or self.target != explained.explainer.question.target:
-            explained = with_requests(explained)
+            explained = take_classes(explained)
             x, request = self._split_target(x)
-            x = requested(explained, x, self._request(request, len(tree.flatten(x)[0])))
+            x = add_classes(explained, x, self._request(request, len(tree.flatten(x)[0])))
         return predict(explained, x, self.batch_size)["heatmap"]
 
     def scores(
@@ -240,21 +241,6 @@ Asked = keras.Model | Evaluator  # what metrics take as `model`
 
 def _target(target, classes):
     return targets.check(target.tolist() if isinstance(target, np.ndarray) else target, classes)
-
-
-def with_requests(explained):
-    """The same explanation with the class of each image as an input."""
-    question = explained.explainer.question
-    if question.takes_target or callable(question.target):
-        return explained
-    return explained.explainer.variant(target=targets.INPUT).explained_model()
-
-
-def requested(explained, x, classes):
-    """The inputs of an explained model that takes classes: `x` and them."""
-    if not explained.explainer.question.takes_target:
-        return x
-    return targets.add_target(x, np.asarray(classes, "int32"))
 
 
 def check_heatmaps(heatmaps, count=None):

@@ -19,7 +19,8 @@ from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
 from keras_explain.graph.models import inner_layers
 from keras_explain.graph.program import Program
-from keras_explain.metrics.evaluator import Evaluator, requested
+from keras_explain.metrics._requests import add_classes
+from keras_explain.metrics.evaluator import Evaluator
 from keras_explain.progress import Progress, Verbose
 from keras_explain.signatures import Array, Inputs
 from keras_explain.terminal import escape_markdown
@@ -137,7 +138,7 @@ def weight_randomization(
     new = _new_weights(copy, groups, fresh if weights == "initial" else None, seed)
 
     def heatmaps():
-        return predict(explained, requested(explained, x, classes), batch_size)["heatmap"]
+        return predict(explained, add_classes(explained, x, classes), batch_size)["heatmap"]
 
     before, found = heatmaps(), []
     progress = Progress(len(groups), "randomizing", verbose)
@@ -188,7 +189,7 @@ def label_randomization(
         )
     copy.set_weights(fresh)
     fit(copy, np.random.default_rng(seed).permutation(np.asarray(y)))
-    maps = [predict(e, requested(e, x, classes), batch_size, verbose)["heatmap"]
+    maps = [predict(e, add_classes(e, x, classes), batch_size, verbose)["heatmap"]
             for e in (builder(m, target=targets.INPUT) for m in (model, copy))]
     return Randomization(("labels",), *np.moveaxis([_similarities(*maps)], 1, 0), "labels")
 

@@ -7,7 +7,8 @@ from keras import tree
 from keras_explain.checks import check_positive
 from keras_explain.data.predicting import in_batches
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.metrics.evaluator import Evaluator, requested, with_requests
+from keras_explain.metrics._requests import add_classes, take_classes
+from keras_explain.metrics.evaluator import Evaluator
 from keras_explain.progress import Verbose
 from keras_explain.signatures import Inputs
 
@@ -60,7 +61,7 @@ def max_sensitivity(
         )
     plain, _ = evaluator._split_target(x)
     classes, values = evaluator.classes(x), [np.asarray(v) for v in tree.flatten(plain)]
-    asked = with_requests(explained)
+    asked = take_classes(explained)
     pixels = values[image].astype("float32")
     axes = tuple(range(1, pixels.ndim))
     low, high = pixels.min(axis=axes, keepdims=True), pixels.max(axis=axes, keepdims=True)
@@ -75,7 +76,7 @@ def max_sensitivity(
             noisy = np.clip(np.round(noisy), 0, 255)
         given[image] = noisy.astype(spec.dtype)
         given = tree.pack_sequence_as(plain, given)
-        return asked.predict_on_batch(requested(asked, given, classes[rows]))["heatmap"]
+        return asked.predict_on_batch(add_classes(asked, given, classes[rows]))["heatmap"]
 
     maps = in_batches(run, len(pixels) * (samples + 1), batch_size, verbose)
     maps = maps.reshape(len(pixels), samples + 1, -1).astype("float64")

@@ -22,7 +22,7 @@ from keras_explain.graph.steps import Step, Value, is_of_keras
 
 # Layers and operations whose output at a pixel needs only that pixel.
 POINTWISE = {
-    "_Cast", "KeepMask", "SetMask", "Activation", "ReLU", "LeakyReLU", "ELU", "Identity",
+    "InputCast", "KeepMask", "SetMask", "Activation", "ReLU", "LeakyReLU", "ELU", "Identity",
     "Rescaling", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
     "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization", "RandomFlip",
     "LayerScale", "StochasticDepth",  # of keras.applications' ConvNeXt
