@@ -97,6 +97,9 @@ class LimeImageExplainer(LimeExplainer):
         self._rough = _make_rough(self._predictor, precision, self._local.batch_size)
         self._compiled = {}  # functions by predictor and axis of the channels
 
+    def __getstate__(self):
+        return {**vars(self), "_compiled": {}}
+
     @spell_out(Arguments)
     def explain(
         self, x: Any, *, samples: int = 1000, **options: Unpack[ExplainOptions]

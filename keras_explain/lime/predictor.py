@@ -105,10 +105,22 @@ class Predictor:
         self.num_classes = self._count_classes() if self.is_keras else None
         self._judge_single_column(model)
         self._is_custom = executor is not None
+        self._make_executor(executor)
+
+    def _make_executor(self, executor):
         if self.is_keras and executor is None:
             executor = make_executor(self.model, self._program)
         self._executor = executor or functools.partial(self.model, training=False)
         self._compiled = self._compile(self._scores) if self.is_keras else None
+
+    def __getstate__(self):
+        left_out = {"_compiled": None, "_retargeted": None}
+        executor = self._executor if self._is_custom else None
+        return {**vars(self), **left_out, "_executor": executor}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._make_executor(self._executor)
 
     @property
     def name(self) -> str:

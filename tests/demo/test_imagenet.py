@@ -4,6 +4,8 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
+from collections import OrderedDict
 
 import keras
 import numpy as np
@@ -159,6 +161,82 @@ def test_refuses_a_tensor_that_leaves_its_storage(tmp_path, torch_names, outside
 def test_refuses_a_damaged_file(tmp_path, torch_names, damage, message):
     path = write_checkpoint(tmp_path / "a.pth", {"a": tensor(torch_names)}, **damage)
     with pytest.raises(pickle.UnpicklingError, match=message):
+        read_checkpoint(path)
+
+
+def attributes_of(module):
+    return {name: dict(vars(value)) for name, value in vars(module).items()
+            if hasattr(value, "__dict__") and not isinstance(value, type(sys))}
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_thousands_of_damaged_files(tmp_path, torch_names, count):
+    """Either tensors or `UnpicklingError`, in bounded memory, and nothing is left behind."""
+    state = OrderedDict((f"layer{i}.weight", tensor(torch_names)) for i in range(4))
+    state._metadata = {"version": 1}
+    path = write_checkpoint(tmp_path / "a.pth", state, numbers=range(6))
+    whole, random, refused = path.read_bytes(), np.random.default_rng(0), 0
+    assert len(read_checkpoint(path)) == 4
+    before = attributes_of(checkpoint)
+    tracemalloc.start()
+    for _ in range(count):
+        data = bytearray(whole)
+        for _ in range(random.integers(1, 5)):
+            place = random.integers(len(checkpoint._HEADER), len(data) - 16)
+            match random.integers(3):
+                case 0:
+                    data[place] = random.integers(256)
+                case 1:
+                    del data[place : place + random.integers(1, 9)]
+                case 2:
+                    data[place:place] = random.bytes(random.integers(1, 9))
+        path.write_bytes(data)
+        try:
+            found = read_checkpoint(path)
+        except pickle.UnpicklingError as error:
+            assert len(str(error)) < 1000
+            refused += 1
+        else:
+            assert all(isinstance(x, np.ndarray) and x.size <= 6 for x in found.values())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6 and refused > count / 2
+    assert before == attributes_of(checkpoint)
+
+
+PICKLE = b"\x80\x02"
+HOSTILE = {
+    "attribute of a function":
+        PICKLE + b"ctorch._utils\n_rebuild_tensor_v2\n}X\x01\0\0\0aK\x01sb.",
+    "huge memo": PICKLE + b"}r\xff\xff\xff\x7f.",
+    "huge text": PICKLE + b"X\xff\xff\xff\x7fa.",
+    "huge bytes": PICKLE + b"\x8e\xff\xff\xff\xff\xff\0\0\0a.",
+    "huge frame": PICKLE + b"\x95\xff\xff\xff\xff\xff\0\0\0}.",
+    "tuples of tuples as a key": PICKLE + b"})" + b"q\0h\0\x86" * 60 + b"K\x01s.",
+    "tuples of tuples as a reference": PICKLE + b")" + b"q\0h\0\x86" * 60 + b"Q.",
+    "deep lists": PICKLE + b"]" * 100_000 + b"a" * 99_999 + b".",
+    "nothing": b"",
+    "nothing on the stack": PICKLE + b".",
+    "no mark": PICKLE + b"t.",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_pickles(tmp_path, name):
+    (tmp_path / "a.pth").write_bytes(checkpoint._HEADER + PICKLE + b"}." + HOSTILE[name])
+    tracemalloc.start()
+    with pytest.raises(pickle.UnpicklingError) as error:
+        read_checkpoint(tmp_path / "a.pth")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e7 and len(str(error.value)) < 1000
+    assert not any(hasattr(value, "a") for value in vars(checkpoint).values())
+
+
+def test_small_storages_are_no_large_tensors(tmp_path, torch_names):
+    state = {"a": tensor(torch_names, shape=(2**40,), strides=(0,))}
+    path = write_checkpoint(tmp_path / "a.pth", state, numbers=range(6))
+    with pytest.raises(pickle.UnpicklingError, match="received too few"):
         read_checkpoint(path)
 
 
