@@ -1,8 +1,11 @@
 """The dashboard's server side over HTTP, through both of TensorBoard's loaders."""
 
+import collections
+import concurrent.futures
 import importlib.metadata
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -130,6 +133,74 @@ def test_bytes_that_are_no_picture_are_refused(board):
 ])
 def test_only_listed_files_are_served(board, path):
     assert board.get(path)[0] == 404
+
+
+RAW = [
+    "/../../../../etc/passwd", "/static/../backend.py", "/index.js/../backend.py", "//etc/passwd",
+    "/%2e%2e/backend.py", "/..%2f..%2fbackend.py", "/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "/..%252f..%252fbackend.py", "/..\\backend.py", "/%5c..%5cbackend.py", "/%00", "/index.js%00",
+    "/index.js%2500.py", "/%ff%fe", "/%c0%ae%c0%ae/backend.py", "/index.js;a=b", "/.", "/..",
+    "/index.js/", "/INDEX.JS", "/%", "/%zz", "/" + "a" * 5000, "/\u202egnp.xedni".encode("utf-8"),
+    "/steps?run=../..&series=%00", "/steps?run=%ff&series=%ff", "/steps?run=a&run=b",
+    "/steps?" + "a=b&" * 2000, "/picture?key=%ff", "/picture?key=" + "A" * 5000,
+    "/picture?key=..%2f..%2fetc%2fpasswd", "/picture?key=%00", "/series?%00=%00",
+]
+
+
+def ask_raw(board, path):
+    """Status line and body of a request whose path nothing has tidied up."""
+    address = urllib.parse.urlsplit(board.url)
+    path = path if isinstance(path, bytes) else path.encode("latin-1")
+    request = (b"GET " + address.path.encode() + path
+               + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    with socket.create_connection((address.hostname, address.port), 30) as connection:
+        connection.sendall(request)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize("path", RAW, ids=range(len(RAW)))
+def test_raw_addresses_reach_nothing_else(board, path):
+    status, body = ask_raw(board, path)
+    assert 200 <= status < 500
+    for secret in (b"root:", b"class Dashboard", b"Traceback"):
+        assert secret not in body
+    if status == 200:  # steps, series, or what TensorBoard takes for the address of a listed file
+        assert body.startswith(b"{") or body == board.get("/index.js")[2]
+    assert board.json("/series")["series"]
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(2400, marks=pytest.mark.slow)])
+def test_many_requests_at_once(board, count):
+    """Each gets the answer that it gets alone."""
+    found = series_of(board, "grad_cam")
+    place = {"run": found["run"], "series": found["series"]}
+    key = found["pictures"][0]
+    kinds = [("/series", {}), ("/steps", place), ("/picture", {"key": key}), ("/index.js", {}),
+             ("/picture", {"key": "nonsense"}), ("/steps", {})]
+    alone = [board.get(path, **arguments)[::2] for path, arguments in kinds]
+    asked = [i % len(kinds) for i in range(count)]
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda i: board.get(kinds[i][0], **kinds[i][1])[::2], asked))
+    wrong = collections.Counter(
+        kinds[i][0] for i, answer in zip(asked, answers, strict=True) if answer != alone[i])
+    assert not wrong and len(answers) == count
+
+
+@pytest.mark.parametrize("fast", ["auto", "false"])
+def test_several_named_directories(tmp_path, fast):
+    """`--logdir_spec` gives each directory's runs a name in front; the fast loader knows none."""
+    write_log(tmp_path / "a", steps=2)
+    write_log(tmp_path / "b", steps=3, name="saliency")
+    spec = f"first:{tmp_path / 'a'},second:{tmp_path / 'b'}"
+    board = Board("", fast, "--logdir_spec", spec)
+    found = {s["run"]: s for s in board.wait_for_series(2)}
+    assert sorted(found) == ["first/explanations/one", "second/explanations/one"]
+    for run, count in (("first/explanations/one", 3), ("second/explanations/one", 4)):
+        steps = board.json("/steps", run=run, series=found[run]["series"])["steps"]
+        assert len(steps) == count
+        assert board.get("/picture", key=steps[0]["blobs"][0])[0] == 200
 
 
 @pytest.mark.parametrize("path, arguments, status", [
