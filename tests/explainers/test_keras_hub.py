@@ -44,6 +44,50 @@ def vit():
             hub.models.ViTImageClassifierPreprocessor, hub.layers.ViTImageConverter))
 
 
+def densenet():
+    return classifier("DenseNet", hub.models.DenseNetBackbone(
+        stackwise_num_repeats=[1, 1, 1], compression_ratio=0.5, growth_rate=8,
+        image_shape=(SIZE, SIZE, 3)))
+
+
+def csp():
+    return classifier("CSPNet", hub.models.CSPNetBackbone(
+        stem_filters=8, stem_kernel_size=3, stem_strides=1, stackwise_strides=2,
+        stackwise_depth=[1, 1], stackwise_num_filters=[8, 16], image_shape=(SIZE, SIZE, 3),
+        down_growth=True, bottle_ratio=(0.5, 1.0), block_ratio=(1.0, 0.5), expand_ratio=(2.0, 1.0),
+        block_type="dark_block", stage_type="csp"))
+
+
+def mobilenet():
+    return classifier("MobileNet", hub.models.MobileNetBackbone(
+        stackwise_expansion=[[16, 24]], stackwise_num_blocks=[2], stackwise_num_filters=[[16, 16]],
+        stackwise_kernel_size=[[3, 3], [1]], stackwise_num_strides=[[2, 1], [1]],
+        stackwise_se_ratio=[[None, 0.25]], stackwise_activation=[["relu", "hard_swish"],
+                                                                 ["hard_swish"]],
+        stackwise_padding=[[1, 1], [1]], output_num_filters=32, input_activation="hard_swish",
+        output_activation="hard_swish", input_num_filters=16, image_shape=(SIZE, SIZE, 3),
+        depthwise_filters=8, depthwise_stride=2, depthwise_residual=False, squeeze_and_excite=0.5,
+        last_layer_filter=24))
+
+
+def hgnet():
+    return classifier("HGNetV2", hub.models.HGNetV2Backbone(
+        depths=[1, 1], embedding_size=8, hidden_sizes=[16, 24], stem_channels=[3, 8, 8],
+        hidden_act="relu", use_learnable_affine_block=False,
+        stackwise_stage_filters=[[8, 8, 16, 1, 1, 3], [16, 8, 24, 1, 1, 3]],
+        apply_downsample=[False, True], use_lightweight_conv_block=[False, False],
+        image_shape=(SIZE, SIZE, 3)))
+
+
+def classifier(family, backbone):
+    """The task of a family that takes raw pictures."""
+    models = vars(hub.models)
+    return models[f"{family}ImageClassifier"](
+        backbone, num_classes=3, activation="softmax", preprocessor=converted(
+            models[f"{family}ImageClassifierPreprocessor"],
+            vars(hub.layers)[f"{family}ImageConverter"]))
+
+
 def bert():
     words = "[PAD] [UNK] [CLS] [SEP] [MASK] a good bad film the is very dull and lazy".split()
     preprocessor = hub.models.BertTextClassifierPreprocessor(
@@ -73,7 +117,7 @@ def pictures():
     return coarse.repeat(8, 1).repeat(8, 2)  # 48 x 64: the middle 48 x 48 is seen
 
 
-@pytest.mark.parametrize("make", [resnet, vgg, vit])
+@pytest.mark.parametrize("make", [resnet, vgg, vit, densenet, csp, mobilenet, hgnet])
 def test_pictures(make, pictures):
     task = alive(make())
     want = task.predict(pictures, verbose=0)
