@@ -116,6 +116,16 @@ def each_batch(source):
     return iter(source)
 
 
+def can_begin_again(data):
+    """Whether one may look at the first batch of a source: a generator would lose it."""
+    return gives_batches(data) and not hasattr(data, "__next__")
+
+
+def first_batch(source):
+    """The inputs of the first batch; None where there is none."""
+    return next((_pair(batch)[0] for batch in each_batch(source)), None)
+
+
 def _pair(batch):
     inputs, labels = batch[:2] if isinstance(batch, (tuple, list)) and len(batch) > 1 else (
         batch, None)

@@ -1,5 +1,6 @@
 """What every explainer layer shares: its question, finishing of heatmaps, saving."""
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from keras_explain.graph import targets
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.question import Question
 from keras_explain.graph.tokens import explainable_inputs, places, token_ids, without_padding
+from keras_explain.graph.tracing import kept_closed
 from keras_explain.signatures import Score
 
 NORMALIZE = (None, "max", "range")
@@ -39,6 +41,7 @@ class Explainer(keras.layers.Layer):
     figures = ()
     further_maps = ()
 
+    stays_closed = False  # whether the model was found to answer otherwise when looked into
     signed = False  # whether heatmaps have values below zero that mean something
 
     def __init__(
@@ -176,7 +179,8 @@ class Explainer(keras.layers.Layer):
         """The same method on the same model, which is shared, with other options."""
         config = {**self.get_config(), "model": self.model, "target": self.question.target}
         config |= changes
-        return type(self)(**{k: v for k, v in config.items() if k != "name"})
+        with kept_closed() if self.stays_closed else contextlib.nullcontext():
+            return type(self)(**{k: v for k, v in config.items() if k != "name"})
 
     def explained_model(self, name: str | None = None) -> ExplainedModel:
         """Wrap this layer into the `keras.Model` that users get."""

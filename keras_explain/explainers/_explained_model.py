@@ -8,10 +8,10 @@ import numpy as np
 from keras import tree
 
 from keras_explain import backend
-from keras_explain.data.batches import gives_batches
+from keras_explain.data.batches import can_begin_again, first_batch, gives_batches
 from keras_explain.data.preparing import as_arrays, prepares
 from keras_explain.explainers._blank import find_causes
-from keras_explain.explainers._own_answers import check_answers, check_drawn
+from keras_explain.explainers._own_answers import check_answers, check_drawn, is_checked
 from keras_explain.explainers._prepared import Preparation
 from keras_explain.graph import targets
 
@@ -102,9 +102,12 @@ class ExplainedModel(keras.Model):
             return run(x, **options)
         x = tree.map_structure(_strings, x)
         arrays = self._check_inputs(x, rows)
+        first = arrays
         here.add(id(self))
         try:
-            if arrays is not None and check_answers(self.explainer, arrays):
+            if not is_checked(self.explainer) and can_begin_again(x):
+                first = self._check_inputs(first_batch(x), None)
+            if first is not None and check_answers(self.explainer, first):
                 self.predict_function = None  # it ran the program of before
             outputs = run(x, **options)
         finally:

@@ -39,10 +39,10 @@ def check_answers(explainer, arrays):
     Raises:
         ValueError: they differ, and the method has to look inside.
     """
-    if explainer.__dict__.get("_compared") or not len(arrays[0]) or _is_distributed():
+    if is_checked(explainer) or not len(arrays[0]) or _is_distributed():
         return False
     with _lock:
-        if explainer.__dict__.get("_compared"):
+        if is_checked(explainer):
             return False
         try:
             rows, answers = _answers(explainer, arrays)
@@ -51,6 +51,11 @@ def check_answers(explainer, arrays):
         changed = _compare(explainer, rows, answers)
         explainer.__dict__["_compared"] = True
         return changed
+
+
+def is_checked(explainer):
+    """Whether the look was taken."""
+    return explainer.__dict__.get("_compared", False)
 
 
 def _compare(explainer, rows, answers):
@@ -156,6 +161,7 @@ def _close(explainer, rows, answers):
         raise ValueError(_message(explainer, place))
     common = vars(keras.layers.Layer()).keys() | {"_compared", "model"}
     vars(explainer).update((k, v) for k, v in vars(other).items() if k not in common)
+    explainer.__dict__["stays_closed"] = True
     return True
 
 

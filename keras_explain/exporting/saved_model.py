@@ -105,6 +105,7 @@ def _add_tensor_signatures(writer, explained, suffix, inputs):
         explain = writer.compose(name, _with_a_row(computed), inputs)
         return False, lambda inputs, target=None: explain(inputs)
     by_class = explained.explainer.variant(target=targets.INPUT).explained_model()
+    by_class.check()
     wish = tf.TensorSpec((None,), tf.int32, name="target")
     computed = writer.convert(_two_arguments(by_class), f"explain_class{suffix}", [inputs, wish])
     explain_class = writer.compose(

@@ -13,6 +13,7 @@ import threading
 import keras
 from keras import tree
 
+from keras_explain.graph import steps as kinds
 from keras_explain.graph.inside import (
     Opaque,
     Owner,
@@ -103,6 +104,9 @@ class _Tracer:
         else:
             outputs = tree.map_structure(Value, infer_outputs(op, args, kwargs))
         step.outputs = tree.flatten(outputs)
+        if not _takes(op.call, "training") and isinstance(op, keras.layers.Layer) and not (
+                kinds.is_built_in(op)):
+            step.kwargs = {**kwargs, "training": False}  # Keras tells the layers inside of it
         self.steps.append(step)
         return outputs
 

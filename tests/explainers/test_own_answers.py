@@ -121,3 +121,100 @@ def test_an_export_is_preceded_by_the_look():
     explained = kx.saliency(lying())
     explained.check()
     assert len(explained.explainer.question.program.steps) == 1
+
+
+class Rows(keras.utils.PyDataset):
+    """The images, two at a time."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return IMAGES[2 * i : 2 * i + 2], np.zeros(len(IMAGES[2 * i : 2 * i + 2]))
+
+
+@pytest.mark.parametrize("kind", ["tf.data", "PyDataset", "DataLoader"])
+def test_the_first_batch_of_a_data_set_is_looked_at(kind):
+    if kind == "tf.data":
+        data = pytest.importorskip("tensorflow").data.Dataset.from_tensor_slices(IMAGES).batch(2)
+    elif kind == "PyDataset":
+        data = Rows()
+    else:
+        torch = pytest.importorskip("torch")
+        data = torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(torch.tensor(IMAGES)), batch_size=2)
+    model = lying()
+    explained = kx.saliency(model, target=1)
+    found = explained.predict(data, verbose=0)
+    np.testing.assert_allclose(found["predictions"], ops.convert_to_numpy(model(IMAGES)),
+                               atol=1e-5)
+    assert len(found["heatmap"]) == len(IMAGES)
+    with pytest.raises(ValueError, match="first at layer 'lies'"):
+        kx.grad_cam(lying()).predict(data, verbose=0)
+
+
+def test_a_generator_loses_no_batch():
+    explained = kx.saliency(KINDS["functional"].model)
+    images = KINDS["functional"].inputs(4)
+    found = explained.predict(((x,) for x in (images[:2], images[2:])), verbose=0)
+    np.testing.assert_allclose(found["heatmap"], explained.predict(images, verbose=0)["heatmap"],
+                               atol=1e-6)
+
+
+def test_a_callback_explains_the_model_as_it_is(tmp_path, monkeypatch):
+    from keras_explain.callbacks import SaliencyCallback
+    from keras_explain.explainers import _explained_model
+
+    model, looked = lying(), []
+    model.compile("sgd", "mse")
+    check = _explained_model.check_answers
+    monkeypatch.setattr(_explained_model, "check_answers", lambda explainer, arrays: (
+        looked.append((explainer, check(explainer, arrays))), looked[-1][1])[1])
+    model.fit(IMAGES, np.zeros((len(IMAGES), 3)), verbose=0, epochs=2, callbacks=[
+        SaliencyCallback(IMAGES, log_dir=tmp_path, target=1)])
+    assert [changed for _, changed in looked].count(True) == 1
+    assert len(looked[0][0].question.program.steps) == 1
+
+
+class Sets(layers.Layer):
+    """Embeds and sets the mask of its output itself."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.embed = layers.Embedding(9, 4, mask_zero=True)
+
+    def build(self, shape):
+        self.embed.build(shape)
+
+    def call(self, x):
+        found = self.embed(x)
+        y = found + 1.0
+        backend_mask = getattr(found, "_keras_mask", None)
+        if backend_mask is not None:
+            y._keras_mask = backend_mask
+        return y
+
+
+def masked():
+    x = keras.Input((6,), dtype="int32")
+    y = layers.GlobalAveragePooling1D()(layers.Dense(4)(Sets()(x)))
+    return alive(keras.Model(x, layers.Dense(3)(y)), None)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras exports no SavedModel there")
+@pytest.mark.parametrize("make", [masked, lying])
+def test_an_export_answers_as_the_model(make, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    model = make()
+    x = IMAGES if make is lying else np.array([[3, 5, 5, 1, 0, 0], [7, 2, 0, 0, 0, 0]], "int32")
+    explained = kx.saliency(model, target=1)
+    kx.export(explained, tmp_path / "1")
+    assert explained.explainer._compared
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+    wanted = ops.convert_to_numpy(model(x))
+    (answer,) = served["serving_default"](tf.constant(x)).values()
+    np.testing.assert_allclose(answer.numpy(), wanted, atol=1e-5)
+    found = served["explain"](tf.constant(x))
+    np.testing.assert_allclose(found["predictions"].numpy(), wanted, atol=1e-5)
+    np.testing.assert_allclose(found["heatmap"].numpy(), explained.predict(x, verbose=0)[
+        "heatmap"], atol=1e-5)

@@ -295,3 +295,36 @@ def test_the_users_layers_are_as_before():
     before = [set(vars(x)) for x in (layer, layer.tokens, layer.positions)]
     Program.trace(model)
     assert before == [set(vars(x)) for x in (layer, layer.tokens, layer.positions)]
+
+
+class Draws(layers.Layer):
+    """Cannot be opened; a layer of preprocessing inside tells those after it to train."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.normalize, self.drop = layers.BatchNormalization(), layers.Dropout(0.5)
+
+    def build(self, shape):
+        self.normalize.build(shape)
+
+    def call(self, x):
+        if isinstance(x, keras.KerasTensor):
+            raise TypeError("Only tensors.")
+        layers.Resizing(2, 2)(ops.ones((1, 3, 3, 1)))
+        return self.drop(self.normalize(x))
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def test_layers_in_a_closed_layer_do_not_train():
+    x = keras.Input((6,))
+    model = alive(keras.Model(x, layers.Dense(2)(Draws(name="draws")(x))), draw((6,), 8))
+    before = [ops.convert_to_numpy(v) for v in model.variables]
+    _, program = Program.trace(model)
+    inputs = draw((6,), 4)
+    wanted = model.predict(inputs, verbose=0)
+    np.testing.assert_allclose(numbers(program([ops.convert_to_tensor(inputs)])), wanted,
+                               atol=1e-6)
+    for v, b in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(v), b)
