@@ -11,7 +11,7 @@ from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.predicting import predict
 from keras_explain.data.preparing import as_arrays, prepare, prepares
-from keras_explain.engine.resizing import resize
+from keras_explain.engine.resizing import lay, resize
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Target
 from keras_explain.explainers._prepared import find_frame
@@ -127,7 +127,16 @@ class Evaluator:
         frame = self._frame(x)
         if frame is not None and heatmaps.shape[1:] == frame.raw:
             heatmaps = frame.to_network(heatmaps)
-        return values, _resized(heatmaps, sizes), request
+        return values, self._enlarge(heatmaps, sizes), request
+
+    def _enlarge(self, heatmaps, sizes):
+        """Maps at the size of the input: those of a CAM lie where its cells look."""
+        if heatmaps.shape[1:] == tuple(sizes):
+            return heatmaps
+        placements = getattr(self.explained and self.explained.explainer, "placements", ())
+        axes = placements[0].at(sizes) if len(placements) == 1 and placements[0] else None
+        maps = ops.convert_to_tensor(heatmaps)
+        return ops.convert_to_numpy(lay(maps, axes, sizes) if axes else resize(maps, sizes))
 
     def map_shape(self, x: Inputs) -> tuple[int, ...]:
         """The shape (N, ...) of heatmaps of `x`."""
@@ -266,12 +275,6 @@ def maps_of(heatmaps, x=None):
             raise ValueError("Expected `x`, the inputs of the explained model, received None.")
         heatmaps = Evaluator(heatmaps).heatmaps(x)
     return check_heatmaps(heatmaps)
-
-
-def _resized(heatmaps, sizes):
-    if heatmaps.shape[1:] == tuple(sizes):
-        return heatmaps
-    return ops.convert_to_numpy(resize(ops.convert_to_tensor(heatmaps), sizes))
 
 
 def _checked(array, spec):

@@ -36,7 +36,7 @@ def test_every_epoch_is_logged(tmp_path, make_model, digits, read):
     assert about["truth"] == ["up", "down", "up", "down", "up"]
     assert (about["kind"], about["signed"], about["unit"]) == ("image", False, "epoch")
 
-    explained = kx.grad_cam(model, resize=False)
+    explained = kx.grad_cam(model)  # laid by the callback: unpadded convolutions see the middle
     maps = explained.predict(x[:5], verbose=0)
     header, (atlas,) = log.texts("grad_cam/steps")[-1], log.blobs("grad_cam/maps")[-1]
     levels = decode(atlas).reshape(5, *maps["heatmap"].shape[1:]) / 255

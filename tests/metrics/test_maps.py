@@ -128,7 +128,7 @@ def test_meter_errors(metrics_, words):
 
 def test_every_metric_says_what_one_must_know():
     for metric in registry.METRICS.values():
-        for words in ("Paper:", "Direction:", "Cost:", "Weakness:"):
+        for words in ("Reference:", "Direction:", "Cost:", "Weakness:"):
             assert words in metric.function.__doc__, (metric.name, words)
         direction = metric.function.__doc__.split("Direction:")[1][:20]
         assert ("lower" in direction) == (metric.best == "lower"), metric.name

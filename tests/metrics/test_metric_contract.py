@@ -233,7 +233,7 @@ def test_is_in_every_list(name):
     metric = METRICS[name]
     assert metric.name == name and getattr(metrics, name) is metric.function
     said = metric.function.__doc__
-    for part in ("Direction:", "Cost:", "Weakness:", "Paper"):
+    for part in ("Direction:", "Cost:", "Weakness:", "Reference"):
         assert part in said
     assert re.search(r"Direction: (\w+)", said).group(1) == metric.best
     page = pathlib.Path(kx.__file__).parents[1] / "docs" / "metrics.md"

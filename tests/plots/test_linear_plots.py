@@ -113,13 +113,13 @@ def test_errors(analysis):
         plots.coefficient_maps({"a": np.full((1, 2, 2), np.nan)})
     with pytest.raises(ValueError, match="Expected 3 class names, received 1"):
         plots.coefficient_maps({"a": np.zeros((3, 2, 2))}, ["x"])
-    with pytest.raises(ValueError, match="Received ErrorAnalysis"):
+    with pytest.raises(ValueError, match="received ErrorAnalysis"):
         plots.confusion_matrix(analysis)
     with pytest.raises(ValueError, match="at least one image"):
         plots.gallery(np.zeros((0, 2, 2)))
     with pytest.raises(ValueError, match="Expected 2 captions, received 1"):
         plots.gallery(np.zeros((2, 2, 2)), ["a"])
-    with pytest.raises(ValueError, match="Received 4 and 3"):
+    with pytest.raises(ValueError, match="received 4 and 3"):
         plots.error_gallery(np.zeros((4, 2, 2)), analysis)
     with pytest.raises(ValueError, match="Expected 1 heatmaps, one per image, received 2"):
         plots.error_gallery(np.zeros((1, 2, 2)), analysis,

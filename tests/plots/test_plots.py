@@ -158,9 +158,9 @@ def test_unpreprocess(photo):
 def test_errors(photo):
     with pytest.raises(ValueError, match="at least one heatmap, received an empty dict"):
         plots.comparison(photo, {})
-    with pytest.raises(ValueError, match="Received ndarray"):
+    with pytest.raises(ValueError, match="received ndarray"):
         plots.comparison(photo, np.eye(3))
-    with pytest.raises(ValueError, match=r"Received a batch of shape \(1, 24, 40, 3\)"):
+    with pytest.raises(ValueError, match=r"received a batch of shape \(1, 24, 40, 3\)"):
         plots.comparison(photo[None], {"Grad-CAM": np.eye(4)})
     with pytest.raises(ValueError, match="pairs of class name and probability"):
         plots.comparison(photo, {"Grad-CAM": np.eye(4)}, [0.3, 0.7])
