@@ -176,10 +176,18 @@ def _node_of(tensor):
     return node
 
 
+def is_half_turn(fn):
+    """Whether an operation is `rot90` by half turns: Keras declares rows and columns exchanged."""
+    return kinds.is_operation(fn, "Rot90") and fn.k % 2 == 0
+
+
 def infer_outputs(fn, args, kwargs):
     args, kwargs = tree.map_structure(
         lambda v: v.spec if isinstance(v, Value) else v, (args, kwargs)
     )
+    if is_half_turn(fn):
+        (turned,) = [v for v in tree.flatten((args, kwargs)) if isinstance(v, keras.KerasTensor)]
+        return keras.KerasTensor(turned.shape, turned.dtype)
     parameters = inspect.signature(fn.compute_output_spec).parameters.values()
     if not any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
         kwargs = {k: v for k, v in kwargs.items() if k != "training"}

@@ -20,6 +20,7 @@ from keras_explain.graph.inside import (
     call_as_layer,
     has_new_mask,
     infer_outputs,
+    is_half_turn,
 )
 from keras_explain.graph.masks import (
     GetMask,
@@ -99,7 +100,8 @@ class _Tracer:
         if _takes(op.call, "training") and kwargs.get("training") is None:
             kwargs = {**kwargs, "training": False}
         step = Step(op, args, kwargs, [], path)
-        if node and all(map(_same, step.reads, node.input_tensors)):
+        declared = node and not is_half_turn(op)
+        if declared and all(map(_same, step.reads, node.input_tensors)):
             outputs = [Value(t) for t in node.outputs]
         else:
             outputs = tree.map_structure(Value, infer_outputs(op, args, kwargs))

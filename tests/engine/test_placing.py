@@ -1,5 +1,7 @@
 """Where the cells of a feature map lie over the input: by the rules, by measuring, by occlusion."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -203,6 +205,27 @@ def test_heat_is_where_the_light_is(builder):
     assert heatmap.shape == SIZE
     np.testing.assert_allclose(center(heatmap), (13, 22), atol=0.75)
     assert not heatmap[:, :12].any()
+
+
+@pytest.mark.parametrize("size", [(26, 26), SIZE])
+def test_a_half_turn_is_followed_or_said_not_to_be(size):
+    """Keras declares that of 26 x 32 as 32 x 26, and on TensorFlow shuffles its pixels."""
+    model = positive([lambda x: ops.rot90(x, 2, (1, 2)), ones(1, 3)], size)
+    x = np.random.default_rng(0).uniform(size=(1, *size, 1)).astype("float32")
+    turned = ops.convert_to_numpy(ops.rot90(x, 2, (1, 2)))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        explained = kx.grad_cam(model)
+    if not np.array_equal(turned, x[:, ::-1, ::-1]):
+        assert any("is stretched over the whole" in str(w.message) for w in said)
+    else:
+        x = np.zeros((1, *size, 1), "float32")
+        x[0, 7, 20] = 1
+        heatmap = explained.predict(x, verbose=0)["heatmap"][0]
+        np.testing.assert_allclose(center(heatmap), (7, 20), atol=0.75)
+    small = kx.grad_cam(model, resize=False)
+    assert small.output["heatmap"].shape[1:] == (size[0] - 2, size[1] - 2) == (
+        small.predict(x, verbose=0)["heatmap"].shape[1:])
 
 
 def test_guided_grad_cam_keeps_the_object():

@@ -19,7 +19,8 @@ def tower(channels, name):
 def two_towers():
     rgb, depth = keras.Input((12, 10, 3), name="rgb"), keras.Input((12, 10, 1), name="depth")
     joined = layers.Concatenate()([tower(3, "a")(rgb), tower(1, "b")(depth)])
-    return keras.Model([rgb, depth], layers.Dense(3)(joined))
+    positive = keras.initializers.RandomUniform(0.1, 1.0)
+    return keras.Model([rgb, depth], layers.Dense(3, kernel_initializer=positive)(joined))
 
 
 @pytest.mark.parametrize("builder", [kx.hires_cam, kx.eigen_cam, kx.ablation_cam, kx.layer_cam])

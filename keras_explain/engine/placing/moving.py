@@ -31,6 +31,9 @@ def follow_flipped(step, known, value):
 
 def follow_rotated(step, known, value):
     turns, (one, two) = step.fn.k % 4, [a % len(value.spec.shape) for a in step.fn.axes]
+    shape = value.spec.shape
+    if turns == 2 and (shape[one] is None or shape[one] != shape[two]):
+        raise ValueError("on TensorFlow, Keras shuffles a map that is not square: to be measured")
 
     def move(a):
         if a is None or a.axis not in (one, two) or turns == 0:
