@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
+from keras_explain.data.state import refuse_state
 from keras_explain.graph.models import graph_of
 from keras_explain.graph.program import Program
 from keras_explain.graph.tracing import kept_closed
@@ -37,13 +38,14 @@ def check_answers(explainer, arrays):
         Whether the explainer was changed.
 
     Raises:
-        ValueError: they differ, and the method has to look inside.
+        ValueError: they differ, and the method has to look inside; or the model keeps state.
     """
     if is_checked(explainer) or not len(arrays[0]) or _is_distributed():
         return False
     with _lock:
         if is_checked(explainer):
             return False
+        refuse_state(explainer.question.model, _given(explainer, arrays, [0]))
         try:
             rows, answers = _answers(explainer, arrays)
         except Exception:  # what the model itself cannot do with them, Keras speaks of
@@ -89,14 +91,19 @@ def _is_distributed():
 
 def _answers(explainer, arrays):
     """The first row twice and the next ones, as flat tensors, and the model's answers, flat."""
+    given = _given(explainer, arrays, [0, *range(min(len(arrays[0]), 3))])
+    model = explainer.question.model
+    return tree.flatten(given), _run(explainer, lambda *_: model(given, training=False))
+
+
+def _given(explainer, arrays, rows):
+    """Some rows as the model is called with them."""
     question = explainer.question
     if question.takes_target:
         arrays = arrays[: len(question.program.inputs)]
-    picked = [np.concatenate([a[:1], a[:1], a[1:3]]) for a in arrays]
-    rows = [_as_the_model_takes(a, v.spec) for a, v in zip(picked, question.program.inputs,
-                                                            strict=True)]
-    given = tree.pack_sequence_as(question.signature, rows)
-    return rows, _run(explainer, lambda *_: question.model(given, training=False))
+    tensors = [_as_the_model_takes(a[rows], v.spec)
+               for a, v in zip(arrays, question.program.inputs, strict=True)]
+    return tree.pack_sequence_as(question.signature, tensors)
 
 
 def _as_the_model_takes(array, spec):

@@ -10,6 +10,7 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.data.preparing import prepares
+from keras_explain.data.state import refuse_state
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
@@ -104,7 +105,7 @@ class Predictor:
         refuse_labels(self.model)
         self.num_classes = self._count_classes() if self.is_keras else None
         self._judge_single_column(model)
-        self._is_custom = executor is not None
+        self._is_custom = self._is_asked = executor is not None
         self._make_executor(executor)
 
     def _make_executor(self, executor):
@@ -170,6 +171,7 @@ class Predictor:
         if len(self.input_spec[0] or ()) == 2 and getattr(batch, "ndim", 2) == 1:
             batch = batch[:, None]
         padded = tree.map_structure(lambda leaf: pad(leaf, pad_to), batch)
+        self._refuse_state(padded)
         scores = ops.convert_to_numpy(self._compiled(padded))[:count]
         return self._check(scores, count, may_be_undefined)
 
@@ -211,6 +213,7 @@ class Predictor:
         """
         if not self.is_keras or not takes_tensors(self.preprocess, sample):
             return None
+        self._refuse_state(sample if self.preprocess is None else self.preprocess(sample))
 
         def scores(*args):
             batch = compose(*args)
@@ -221,6 +224,11 @@ class Predictor:
     def fetch(self, scores: Any, count: int) -> np.ndarray:
         """The first `count` rows of compiled scores as a checked NumPy array."""
         return self._check(ops.convert_to_numpy(scores)[:count], count)
+
+    def _refuse_state(self, batch):
+        if not self._is_asked:
+            self._is_asked = True
+            refuse_state(self.model, batch)
 
     def _scores(self, batch):
         return ops.cast(self._choose(self._executor(batch)), "float32")
