@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops, tree
-from models import KINDS, alive, image, stack
+from models import HEIGHT, KINDS, WIDTH, alive, image, stack
 from running import JAX, run
 
 import keras_explain as kx
@@ -314,12 +314,13 @@ def test_blank_maps_are_zeros_and_one_warning(builder):
 
 @keras.saving.register_keras_serializable("contract")
 class Spy(layers.Layer):
-    """Notes how many examples pass at once."""
+    """Notes how many examples pass at once; windows of them by their area."""
 
     seen = []
 
     def call(self, x):
-        Spy.seen.append(x.shape[0])
+        rows, *space = x.shape[:3]
+        Spy.seen.append(rows and rows * np.prod(space) / (HEIGHT * WIDTH))
         return x
 
 
@@ -332,6 +333,7 @@ def test_batch_size_bounds_the_memory_and_changes_nothing(builder):
     maps = []
     for batch_size in (2, 5, 64):
         explained = builder(model, batch_size=batch_size)
+        explained(inputs)  # what is looked at once, with few rows, whatever the batch size
         Spy.seen.clear()
         maps.append(ops.convert_to_numpy(explained(inputs)["heatmap"]))
         assert Spy.seen and max(n for n in Spy.seen if n is not None) <= batch_size

@@ -115,8 +115,9 @@ OWN = {
     "LimeCallback": {"explainer"}, "ExplanationCallback": {"pick"},
     "CoefficientCallback": {"step"}, "ErrorAnalysisCallback": {"step"},
     "Explainer": {"dtype", "trainable", "default", "values", "request", "chosen"},
-    "ModifiedGradient": {"activation"}, "FeatureMap": {"value", "row"},
-    "CAM": {"features", "gradients"},
+    "ModifiedGradient": {"activation", "step"},
+    "FeatureMap": {"value", "row", "values", "group", "outside", "request"},
+    "CAM": {"features", "gradients", "group", "values", "request"}, "fade": {"disagreement"},
 }
 FAMILIES = {"GradCAMCallback": ("ExplanationCallback",), "SaliencyCallback": (
     "ExplanationCallback",), "OcclusionCallback": ("ExplanationCallback", "occlusion"),

@@ -106,7 +106,7 @@ class ExplainedModel(keras.Model):
         here.add(id(self))
         try:
             if not is_checked(self.explainer) and can_begin_again(x):
-                first = self._check_inputs(first_batch(x), None)
+                first = self._finite(first_batch(x))
             if first is not None and check_answers(self.explainer, first):
                 self.predict_function = None  # it ran the program of before
             outputs = run(x, **options)
@@ -114,6 +114,13 @@ class ExplainedModel(keras.Model):
             here.discard(id(self))
         self._check_outputs(outputs, arrays)
         return outputs
+
+    def _finite(self, x):
+        """A batch of a data set, if nothing is wrong with it: what is shows in its own maps."""
+        try:
+            return self._check_inputs(x, None)
+        except ValueError:
+            return None
 
     # On the way in ----------------------------------------------------------------------------
 

@@ -28,7 +28,8 @@ def averages_map(question, value, tokens=None):
     Returns:
         True where that cannot be found out, too.
     """
-    head = question.scored.split([value])[1]
+    program = question.program if callable(question.target) else question.scored
+    head = program.split([value])[1]
     weights = [w for step in head.steps if isinstance(step.fn, keras.layers.Layer)
                for w in step.fn.weights if "float" in w.dtype]
     for mapping in [], [(w, _random_weight(w)) for w in weights]:
@@ -46,7 +47,7 @@ def _react(question, head, value, tokens, mapping):
     def score(x):
         answer = head([x, *sides])
         if callable(question.target):
-            answer = question.target(answer)
+            answer = question.target(answer[1])
         return np.asarray(ops.convert_to_numpy(ops.cast(answer, "float32")), "float64")
 
     try:

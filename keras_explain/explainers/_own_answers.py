@@ -91,7 +91,8 @@ def _is_distributed():
 
 def _answers(explainer, arrays):
     """The first row twice and the next ones, as flat tensors, and the model's answers, flat."""
-    given = _given(explainer, arrays, [0, *range(min(len(arrays[0]), 3))])
+    rows = [0, *range(min(len(arrays[0]), 3))][:max(2, getattr(explainer, "batch_size", 4) or 4)]
+    given = _given(explainer, arrays, rows)
     model = explainer.question.model
     return tree.flatten(given), _run(explainer, lambda *_: model(given, training=False))
 

@@ -38,5 +38,10 @@ class _Package(types.ModuleType):
             " LimeTabularExplainer(model, data)."
         )
 
+    def __setattr__(self, name, value):
+        if name in __all__ and isinstance(value, types.ModuleType):
+            return  # the import of a file does not hide the function of its name
+        super().__setattr__(name, value)
+
 
 sys.modules[__name__].__class__ = _Package

@@ -15,14 +15,8 @@ from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
 from keras_explain.lime._executor import make_executor
-from keras_explain.lime._inputs import (
-    Preparation,
-    pad,
-    refuse_labels,
-    takes_tensors,
-    to_arrays,
-    unbind,
-)
+from keras_explain.lime._inputs import Preparation, pad, refuse_labels, to_arrays, unbind
+from keras_explain.lime._inputs import takes_tensors as _takes_tensors
 from keras_explain.lime._scores import choose_output, is_regressor, pick_output, to_columns
 
 
@@ -191,13 +185,8 @@ class Predictor:
         if executor is None:
             return None
         return Predictor(
-            self._given[0],
-            preprocess=self._given[1],
-            output=self._output,
-            binary=self._binary,
-            target=self.target,
-            executor=executor,
-        )
+            self._given[0], preprocess=self._given[1], output=self._output, binary=self._binary,
+            target=self.target, executor=executor)
 
     def compose(
         self, compose: Callable[..., Any], sample: np.ndarray
@@ -211,7 +200,7 @@ class Predictor:
         Returns:
             A callable from arrays to scores as tensors, for `fetch`.
         """
-        if not self.is_keras or not takes_tensors(self.preprocess, sample):
+        if not self.is_keras or not _takes_tensors(self.preprocess, sample):
             return None
         self._refuse_state(sample if self.preprocess is None else self.preprocess(sample))
 

@@ -88,10 +88,20 @@ def enlarge(small, shape):
 
     The first window of a 3x3 convolution without padding has its middle at pixel 1.
     """
+    return _interpolate(small, shape, lambda pixel, axis: pixel - 1.0)
+
+
+def stretch(small, shape):
+    """Bilinear interpolation over the whole of `shape`, with half-pixel centers."""
+    return _interpolate(small, shape, lambda pixel, axis: (
+        (pixel + 0.5) * small.shape[axis] / shape[axis] - 0.5))
+
+
+def _interpolate(small, shape, place):
     large = np.zeros(shape)
     for y, x in np.ndindex(*shape):
-        v = np.clip(y - 1.0, 0, small.shape[0] - 1)
-        u = np.clip(x - 1.0, 0, small.shape[1] - 1)
+        v = np.clip(place(y, 0), 0, small.shape[0] - 1)
+        u = np.clip(place(x, 1), 0, small.shape[1] - 1)
         top, left = int(v), int(u)
         below, right = min(top + 1, small.shape[0] - 1), min(left + 1, small.shape[1] - 1)
         v, u = v - top, u - left

@@ -22,7 +22,7 @@ def masks(sampling):
     found = []
     for point in points:
         cells = (point[:count] < PROBABILITY).reshape(GRID).astype(float)
-        large = by_hand.enlarge(cells, [(g + 1) * p for g, p in zip(GRID, pitch, strict=True)])
+        large = by_hand.stretch(cells, [(g + 1) * p for g, p in zip(GRID, pitch, strict=True)])
         top, left = (int(s * p) for s, p in zip(point[count:], pitch, strict=True))
         found.append(large[top : top + shape[0], left : left + shape[1]])
     return np.stack(found)

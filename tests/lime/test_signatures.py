@@ -20,6 +20,8 @@ def modules():
 def functions():
     """Every public function and method, by its whole name."""
     for module in modules():
+        if module.__name__.rpartition(".")[2].startswith("_"):
+            continue
         for name, value in vars(module).items():
             if getattr(value, "__module__", "") != module.__name__ or name.startswith("_"):
                 continue
