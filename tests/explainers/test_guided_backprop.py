@@ -213,7 +213,7 @@ def test_a_relu_in_a_recurrence_is_out_of_reach(cell):
     lambda: layers.Lambda(lambda x: ops.abs(x)), lambda: layers.Lambda(lambda x: x / 255),
     lambda: layers.Lambda(lambda x: ops.max(x[:, :3], axis=-1, keepdims=True)),
     lambda: layers.Lambda(lambda x: ops.clip(x, -1, 1)), lambda: layers.Lambda(ops.sin),
-    lambda: layers.Lambda(lambda x: ops.sin(12 * (x @ np.ones((16, 16), "float32")))),
+    lambda: layers.Lambda(lambda x: ops.sin(12 * ops.matmul(x, ops.ones((16, 16))))),
     lambda: layers.Lambda(ops.gelu), lambda: layers.Lambda(ops.softmax),
     lambda: layers.Lambda(lambda x: ops.where(x > 0, x, 0.1 * x)), layers.PReLU,
     lambda: layers.Activation("hard_silu"), lambda: layers.Dense(16, activation="hard_sigmoid"),
