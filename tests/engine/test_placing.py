@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
+from models import KINDS
 
 import keras_explain as kx
 from keras_explain.engine.placing.following import place
@@ -351,3 +352,14 @@ def test_heat_is_where_occlusion_is(moves, at):
        at=st.tuples(st.integers(12, 24), st.integers(12, 24)))
 def test_heat_is_where_occlusion_is_over_many_graphs(moves, at):
     check_center(moves, at)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="traces sizes as tensors")
+def test_sizes_that_a_graph_does_not_know_are_followed():
+    import tensorflow as tf
+
+    kind = KINDS["variable_size"]
+    explained, x = kx.grad_cam(kind.model, layer="conv2"), kind.inputs(2)
+    traced = tf.function(explained.explainer, autograph=False,
+                         input_signature=[tf.TensorSpec((None, None, None, 3))])
+    np.testing.assert_allclose(traced(x)["heatmap"], explained(x)["heatmap"], atol=1e-6)

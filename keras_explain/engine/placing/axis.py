@@ -62,7 +62,9 @@ class Axis:
         """`size` cells that share the map without its margin evenly, see `follow_sliding`."""
         inner = dataclasses.replace(
             self, size=self.size - sum(self.margin), margin=(0, 0))
-        factor = 1 if inner.size is size or inner.size == size else real(inner.size) / real(size)
+        known = isinstance(inner.size, int) and isinstance(size, int)  # tensors have no truth here
+        same = inner.size is size or known and inner.size == size
+        factor = 1.0 if same else real(inner.size) / real(size)
         return inner.stretched((factor - 1) / 2, factor, size, (window - 1) / 2)
 
     @property
