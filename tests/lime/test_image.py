@@ -215,7 +215,7 @@ def test_preprocess(in_graph):
     expected, _ = known_drops(model, image / 127.5, means(image, GRID) / 127.5, GRID)
     assert np.allclose(explanation.weights[0], expected[1], atol=0.01)
     if keras.backend.backend() != "torch":
-        assert (sum(calls) <= 1) == in_graph
+        assert (sum(calls) <= 2) == in_graph  # to try it, and to look once at the model
 
 
 def test_preprocess_that_resizes():
