@@ -127,6 +127,8 @@ def test_measuring_says_what_the_rules_say(name):
 @pytest.mark.parametrize("step", [
     lambda x: ops.roll(x, 9, 1), layers.Flatten(), layers.GlobalAveragePooling2D(),
     lambda x: ops.concatenate([x, x], 1),
+    lambda x: ops.concatenate([x, ops.flip(x, 1)], -1), lambda x: x + ops.flip(x, 1),
+    lambda x: ops.concatenate([x[:, :13], x[:, 13:]], -1),
     lambda x: layers.Lambda(lambda x: ops.fft2((x[..., 0], 0 * x[..., 0]))[0])(x)])
 def test_what_has_no_place_has_none(step):
     program, source, value = traced(step)
@@ -271,6 +273,15 @@ def test_what_cannot_be_followed_is_said():
     model = positive([lambda x: ops.roll(x, 9, 1), ones(1, 3)])
     with pytest.warns(UserWarning, match="'last' is stretched over the whole.*after 'roll"):
         kx.grad_cam(model)
+
+
+def test_a_picture_joined_with_its_mirror_image_is_not_blank():
+    model = positive([lambda x: ops.concatenate([x, ops.flip(x, 2)], -1), ones(1, 3)])
+    with pytest.warns(UserWarning, match="cannot be told after 'concatenate"):
+        explained = kx.hires_cam(model)
+    x = np.zeros((1, *SIZE, 1), "float32")
+    x[0, 13, 22] = 1
+    assert explained.predict(x, verbose=0)["heatmap"][0, 13, 22] > 0
 
 
 def test_callbacks_log_maps_where_they_belong():

@@ -70,7 +70,7 @@ class Axis:
     @property
     def is_plain(self):
         """Whether each cell is the pixel of its own number."""
-        return (_python(self.offset, self.scale, self.low, self.high, self.size)
+        return (is_python(self.offset, self.scale, self.low, self.high, self.size)
                 and (self.offset, self.scale) == (0, 1)
                 and self.low <= 0 and self.high >= self.size - 1)
 
@@ -87,12 +87,12 @@ def real(number):
 
 
 def smaller(one, two):
-    return min(one, two) if _python(one, two) else ops.minimum(one, two)
+    return min(one, two) if is_python(one, two) else ops.minimum(one, two)
 
 
 def larger(one, two):
-    return max(one, two) if _python(one, two) else ops.maximum(one, two)
+    return max(one, two) if is_python(one, two) else ops.maximum(one, two)
 
 
-def _python(*numbers):
+def is_python(*numbers):
     return all(isinstance(n, (int, float)) for n in numbers)

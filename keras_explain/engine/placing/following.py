@@ -12,7 +12,7 @@ import keras
 
 from keras_explain import backend
 from keras_explain.engine.placing import moving, sliding
-from keras_explain.engine.placing.axis import Axis, larger, real, smaller
+from keras_explain.engine.placing.axis import Axis, is_python, larger, real, smaller
 from keras_explain.engine.placing.measuring import measure
 from keras_explain.engine.windows.pointwise import OVER_CHANNELS, POINTWISE
 from keras_explain.graph.steps import CONVOLUTIONS, has_weights, is_attention, is_built_in, kind
@@ -121,7 +121,11 @@ def _is_keras_activation(fn):
 
 
 def _merged(step, known, value):
-    """Maps of one size are joined cell by cell: the middle of where they lie."""
+    """Maps of one size are joined cell by cell: the middle of where they lie.
+
+    A cell that looks at places far apart, as where a picture is joined with its mirror image,
+    has no place of its own.
+    """
     rank, result = len(value.spec.shape), []
     first = next(iter(known.values()))
     joined = getattr(step.fn, "axis", None) if kind(step.fn) == "Concatenate" else None
@@ -155,6 +159,8 @@ def _middle(axes):
     if any(a.margin != one.margin for a in axes):
         axes = [a.settled() for a in axes]
         one = axes[0]
+    if any(_lie_apart(one, a) for a in axes[1:]):
+        return None
     low, high = one.low, one.high
     for a in axes[1:]:
         low, high = smaller(low, a.low), larger(high, a.high)
@@ -162,6 +168,18 @@ def _middle(axes):
     return dataclasses.replace(
         one, offset=sum(a.offset for a in axes) / count, scale=sum(a.scale for a in axes) / count,
         reach=functools.reduce(larger, [a.reach for a in axes]), low=low, high=high)
+
+
+def _lie_apart(one, two):
+    """Whether cells of one number lie farther apart than a cell and its window reach."""
+    if not is_python(one.offset, one.scale, one.reach, one.size,
+                     two.offset, two.scale, two.reach):
+        return False
+    if one.scale * two.scale <= 0:
+        return True
+    apart = max(abs(one.offset + one.scale * i - two.offset - two.scale * i)
+                for i in (0, one.size - 1))
+    return apart > max(abs(one.scale), abs(two.scale)) + max(one.reach, two.reach)
 
 
 def _lose(step, known, value):
