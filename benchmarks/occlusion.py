@@ -146,7 +146,7 @@ def rank_correlation(a, b):
 
 def all_drops(explainer, image):
     """The score lost at every position; compiled, as in `predict`: that rounds otherwise."""
-    run = backend.compiled(lambda x: explainer.drops([x])[0][0], explainer.model.variables)
+    run = backend.compile_function(lambda x: explainer.drops([x])[0][0], explainer.model.variables)
     return ops.convert_to_numpy(run(image)).ravel()
 
 

@@ -100,7 +100,7 @@ class SavedExplainer:
         """The outputs of all rows and a reason for each row that could not be explained."""
         rows = self._rows(columns)
         self.load()
-        checked = [self._checked(row) for row in rows]
+        checked = [self._check(row) for row in rows]
         errors = [error for _, error in checked]
         answers = [None] * len(rows)
         self._ask(checked, [i for i, error in enumerate(errors) if not error], answers, errors)
@@ -120,7 +120,7 @@ class SavedExplainer:
         return [dict(zip(self.inputs, values, strict=True))
                 for values in zip(*(columns[name] for name in self.inputs), strict=True)]
 
-    def _checked(self, row):
+    def _check(self, row):
         """The row as arrays, and what is wrong with it ("" for nothing)."""
         arrays = {}
         for name, value in row.items():

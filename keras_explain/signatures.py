@@ -89,7 +89,7 @@ def spell_out(
             unknown = [name for name in given if name not in signature.parameters]
             if unknown:
                 raise TypeError(unknown_option(shown, unknown[0], signature.parameters))
-            return function(*args, **{name: plain(value) for name, value in given.items()})
+            return function(*args, **{name: to_python(value) for name, value in given.items()})
 
         spelled_out.__signature__ = signature
         spelled_out.__doc__ = document(function.__doc__, options)
@@ -98,7 +98,7 @@ def spell_out(
     return decorate
 
 
-def plain(value):
+def to_python(value):
     """Numbers of NumPy as Python's: a saved file holds no others."""
     return value.item() if isinstance(value, np.generic) else value
 

@@ -1,5 +1,6 @@
 """Where things are: no file of two rooms, no hidden public file, no method that is half added."""
 
+import ast
 import importlib
 import pathlib
 import re
@@ -24,6 +25,30 @@ def test_no_file_is_two_rooms():
     long = {p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py")
             if len(p.read_text(encoding="utf-8").splitlines()) > MOST_LINES}
     assert not long, "a file over 300 lines is two concepts: split it"
+
+
+# What looks like a participle and is the name of a thing or of a method.
+NOUNS = {"explained_model", "guided_backprop", "guided_grad_cam", "integrated_gradients",
+         "labeled_batches", "logged", "masked_checksum", "signed", "held_out_fidelity"}
+IRREGULAR = {"begun", "chosen", "drawn", "found", "given", "heard", "held", "hidden", "kept",
+             "known", "laid", "seen", "shown", "shrunk", "taken", "written"}
+
+
+def test_functions_are_verbs():
+    """At least none is a participle, which is how results are called: `fold`, not `folded`."""
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for owner in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]:
+            for node in owner.body:
+                if (not isinstance(node, ast.FunctionDef)
+                        or any("property" in ast.unparse(d) for d in node.decorator_list)):
+                    continue
+                name = node.name.strip("_")
+                first = name.split("_")[0]
+                if name not in NOUNS and (first in IRREGULAR or re.search("[^e]ed$", first)):
+                    wrong.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert not wrong, "a function is named by what it does"
 
 
 @pytest.mark.parametrize("path", PUBLIC, ids=lambda p: p.relative_to(ROOT).as_posix())

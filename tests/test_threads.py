@@ -51,7 +51,7 @@ def different_maps(builder, threads):
     """How many answers to a batch are not those to its images, one by one."""
     explained = BUILDERS[builder](residual_network())
     images = np.random.default_rng(0).normal(size=(32, 16, 16, 3)).astype("float32")
-    run = backend.compiled(lambda x: explained(x)["heatmap"], explained.variables)
+    run = backend.compile_function(lambda x: explained(x)["heatmap"], explained.variables)
     expected = np.concatenate([keras.ops.convert_to_numpy(run(x[None])) for x in images])
     assert np.abs(expected).max() > 0
     found = []

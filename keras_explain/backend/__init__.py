@@ -1,6 +1,6 @@
 """The few functions that differ between Keras backends, chosen once.
 
-- `compiled(fn, variables)`: `fn` as one function of the backend, for host-side loops;
+- `compile_function(fn, variables)`: `fn` as one function of the backend, for host-side loops;
 - `converter(layer)`: what makes functions exportable; None where nothing does;
 - `exporting()`: a scope for Keras's own export, which gives options for it;
 - `add(x, y)`: a sum of maps, in the form that can run in several threads;
@@ -30,7 +30,7 @@ else:
     )
 
 add = chosen.add
-compiled = chosen.compiled
+compile_function = chosen.compile_function
 converter = chosen.converter
 exporting = chosen.exporting
 fori_loop = chosen.fori_loop

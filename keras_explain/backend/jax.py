@@ -95,7 +95,7 @@ swish = keras.ops.silu  # fuses as it is
 while_loop = keras.ops.while_loop
 
 
-def compiled(fn, variables=()):
+def compile_function(fn, variables=()):
     """`fn`, traced once per shape of its arguments; `variables` are those it reads.
 
     Their values are arguments: a traced constant would not follow training.

@@ -95,7 +95,7 @@ def swish(x):
     return x * tf.sigmoid(x)
 
 
-def compiled(fn, variables=()):
+def compile_function(fn, variables=()):
     """`fn`, traced once per shape of its arguments; `variables` are those it reads."""
     traced = tf.function(fn, autograph=False, reduce_retracing=True)
     return lambda *args: traced(*tree.map_structure(tf.convert_to_tensor, args))

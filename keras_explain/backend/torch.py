@@ -26,7 +26,7 @@ def vjp(fn, xs, variables=()):
         with torch.enable_grad():  # a sum, because torch.jit cannot trace `grad_outputs`
             return torch.autograd.grad((y * dy).sum(), xs, allow_unused=True, retain_graph=again)
 
-    return y.detach(), _detached(aux), pull
+    return y.detach(), _detach(aux), pull
 
 
 def no_gradient():
@@ -51,7 +51,7 @@ def require(condition, message, x):
     return x
 
 
-def _detached(values):
+def _detach(values):
     return tree.map_structure(lambda t: t.detach(), values)
 
 
@@ -72,7 +72,7 @@ swish = keras.ops.silu  # fuses as it is
 while_loop = keras.ops.while_loop
 
 
-def compiled(fn, variables=()):
+def compile_function(fn, variables=()):
     """`fn`, eager and without gradients; `variables` are those it reads."""
 
     def run(*args):

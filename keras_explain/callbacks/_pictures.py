@@ -30,7 +30,7 @@ class ImagesTab:
 
     def _store_inputs(self):
         """Write the examples into the file that is open now, if they are not there."""
-        begun = self.writer.begun_files()
+        begun = self.writer.count_files()
         if self._inputs is None or self._stored == begun:
             return
         for i, picture in enumerate(self._inputs[0]):

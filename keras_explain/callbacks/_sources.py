@@ -79,12 +79,12 @@ class ModelSource:
             self._answers(outputs["predictions"]),
         )
 
-    def shown(self, inputs):
+    def show_inputs(self, inputs):
         """Pictures or words of the explained inputs, by the same tag suffixes."""
         explainer = self.explained.explainer
         arrays = tree.flatten(_pictures_or_prepared(self.model, inputs))
         arrays = [arrays[explainer.question.index(v)] for v in explainer.question.explained]
-        shown = [self._shown(x, explainer.question.program.data_format()) for x in arrays]
+        shown = [self._show_array(x, explainer.question.program.data_format()) for x in arrays]
         if len(explainer.keys) == 1:
             return {"": shown[0]}
         shown = shown * len(explainer.keys) if len(shown) == 1 else shown
@@ -100,7 +100,7 @@ class ModelSource:
             f" {maps.shape}. This callback draws pictures and words only."
         )
 
-    def _shown(self, array, data_format):
+    def _show_array(self, array, data_format):
         if array.ndim == 2 and array.dtype.kind in "iu":
             return _words(array, self.unpreprocess)
         if data_format == "channels_first" and array.ndim == 4:
@@ -128,7 +128,7 @@ class LimeSource:
 
     def columns(self, inputs):
         """A `Column` under the empty suffix, and the predictions `(N, classes)` if known."""
-        found = [self.explainer.explain(x, verbose=0) for x in _single(inputs)]
+        found = [self.explainer.explain(x, verbose=0) for x in _take_single(inputs)]
         subjects = [explanation.subject for explanation in found]
         if subjects[0].kind == "text":
             column = Column("words", weights=[explanation.heatmap() for explanation in found])
@@ -147,7 +147,7 @@ class LimeSource:
         self._subjects = subjects
         return {"": column}, self._answers(found)
 
-    def shown(self, inputs):
+    def show_inputs(self, inputs):
         """Pictures or words of the examples explained last."""
         if self._subjects[0].kind == "text":
             return {"": [[s.text[a:b] for a, b, _ in s.spans] for s in self._subjects]}
@@ -215,7 +215,7 @@ def _words(tokens, unpreprocess):
     return words
 
 
-def _single(inputs):
+def _take_single(inputs):
     flat = tree.flatten(inputs)
     if len(flat) != 1:
         raise ValueError(

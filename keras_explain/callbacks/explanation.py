@@ -183,7 +183,7 @@ class ExplanationCallback(LoggingCallback):
     def _look(self):
         """Explain the model as it is before the first step that is logged."""
         self._start = self._explain()
-        self._shown = self._source.shown(self._start.inputs)
+        self._shown = self._source.show_inputs(self._start.inputs)
         self._start_weights = digest(self.model)
 
     def _explain(self):
@@ -243,7 +243,7 @@ class ExplanationCallback(LoggingCallback):
 
     def _write(self, found, step, label):
         self._step = max(step, 0)
-        shown = self._shown if self._worst is None else self._source.shown(found.inputs)
+        shown = self._shown if self._worst is None else self._source.show_inputs(found.inputs)
         for suffix, column in found.columns.items():
             examples = None
             if self._worst is not None:

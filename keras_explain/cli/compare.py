@@ -30,13 +30,13 @@ def run(model, data, out="comparison", methods=None, metrics=METRICS, max_images
         scale: range that the model expects of pictures: "0..255", "0..1" or "-1..1".
         batch_size, seed: see `keras_explain.compare`.
     """
-    methods = find_methods(_listed(methods)) if methods else None
+    methods = find_methods(_split_names(methods)) if methods else None
     model = load_model(model)
     examples, unread = load_examples(data, model, max_images, scale)
     for path, error in unread:
         print(escape_controls(f"{path}: left out: {error}"), file=sys.stderr, flush=True)
     print(f"Comparing on {len(examples)} examples ...", flush=True)
-    table = compare(model, examples, methods, _listed(metrics), batch_size=batch_size,
+    table = compare(model, examples, methods, _split_names(metrics), batch_size=batch_size,
                     seed=seed)
     print(table.to_markdown())
     print(f"\nWritten: {table.report(out)}")
@@ -91,7 +91,7 @@ def load_examples(data, model, max_images=16, scale="0..255"):
     return pictures[:, top : top + height, left : left + width] * factor + shift, unread
 
 
-def _listed(names):
+def _split_names(names):
     if isinstance(names, str):
         return [n.strip() for n in names.split(",") if n.strip()]
     return list(names)

@@ -50,7 +50,7 @@ def prepare(model, x):
     """
     if not prepares(model):
         return x
-    parts = [_heard(model, part) for part in _parts(as_arrays(x))]
+    parts = [_hear(model, part) for part in _parts(as_arrays(x))]
     return tree.map_structure(lambda *a: np.concatenate(a), *parts)
 
 
@@ -136,7 +136,7 @@ def _parts(x):
         yield tree.map_structure(lambda a, start=start: a[start : start + ROWS], x)
 
 
-def _heard(model, x):
+def _hear(model, x):
     listener = _Listener(model)
     try:
         _ask(listener, x)

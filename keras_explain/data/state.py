@@ -23,7 +23,7 @@ def refuse_state(model, x):
     size = next((s.shape[0] for s in tree.flatten(getattr(model, "inputs", None) or [])), None)
     try:
         x = tree.map_structure(lambda a: ops.repeat(ops.convert_to_tensor(a)[:1], size or 2, 0), x)
-        kept = _kept(model, x)
+        kept = _find_kept(model, x)
         if not kept:
             return
         with keras.StatelessScope(state_mapping=[(v, ops.zeros(v.shape, v.dtype)) for v in kept]):
@@ -52,7 +52,7 @@ class _Watched(keras.StatelessScope):
         super().add_update(update)
 
 
-def _kept(model, x):
+def _find_kept(model, x):
     with _Watched() as scope:
         _answers(model, x)
     return list(scope.variables.values())

@@ -37,13 +37,13 @@ class Affine:
         """Shape of the kernel; None for "norm"."""
         return tuple(getattr(self.layer, self.part).shape) if self.part else None
 
-    def followed_by(self, norm):
+    def merge_norm(self, norm):
         """This layer with the normalization `norm` merged into it."""
         twin = copy.copy(self)
         twin.norms = (*self.norms, norm.layer)
         return twin
 
-    def padded_same(self):
+    def pad_same(self):
         """This layer with padding="same"."""
         twin = copy.copy(self)
         twin.padding = "same"

@@ -1,10 +1,10 @@
 """A program made cheap to run many times: batch normalization folded into the layer before it.
 
-    program = folded(program)    # once, when the explainer is built; computes nothing
+    program = fold(program)    # once, when the explainer is built; computes nothing
     program = bind(program)      # in `compute`, before the loop: folds the weights, once a call
     ... program(values) ...      # in the loop, as any Program
 
-`folded` gives a Program of the same inputs and outputs in which convolutions, dense layers and
+`fold` gives a Program of the same inputs and outputs in which convolutions, dense layers and
 normalizations are `Affine` steps; a BatchNormalization that alone reads a linear one is merged
 into it. The weights stay the model's own variables: an Affine reads them when it runs, so the
 program follows training, and is saved and exported with the model. `bind` reads them once, in
@@ -23,7 +23,7 @@ import keras
 from keras_explain import backend
 from keras_explain.engine.affine import Add, Affine, GlobalAveragePooling
 from keras_explain.engine.windows.span import same_padding
-from keras_explain.graph.masks import carried_masks
+from keras_explain.graph.masks import carry_masks
 from keras_explain.graph.program import Program
 from keras_explain.graph.steps import Step, Value, is_operation
 
@@ -38,9 +38,9 @@ _CONVOLUTIONS = {
 _GLOBAL_AVERAGES = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAveragePooling3D)
 
 
-def folded(program):
+def fold(program):
     """An equivalent Program with every BatchNormalization folded that can be."""
-    if carried_masks(program.steps):
+    if carry_masks(program.steps):
         return program
     readers = {}
     for step in program.steps:
@@ -50,14 +50,14 @@ def folded(program):
         readers[value] = readers.get(value, 0) + 1
     steps, maker = [], {}
     for step in program.steps:
-        for new in _lowered(step):
+        for new in _lower(step):
             before = maker.get(new.reads[0]) if new.reads else None
             alone = before is not None and readers.get(new.reads[0]) == 1
             if alone and _absorbs(before.fn, new.fn, len(new.outputs[0].spec.shape)):
-                new = Step(before.fn.followed_by(new.fn), before.args, {}, new.outputs, before.path)
+                new = Step(before.fn.merge_norm(new.fn), before.args, {}, new.outputs, before.path)
                 steps.remove(before)
             elif alone and _pads_as_same(before, new.fn):
-                new = Step(new.fn.padded_same(), before.args, {}, new.outputs, new.path)
+                new = Step(new.fn.pad_same(), before.args, {}, new.outputs, new.path)
                 steps.remove(before)
             elif alone and _flattens_for(before.fn, new.fn):
                 steps.remove(before)
@@ -76,7 +76,7 @@ def bind(program, dtype=None):
     return program.replace(lambda fn: fn.bind(dtype) if isinstance(fn, Affine) else fn)
 
 
-def _lowered(step):
+def _lower(step):
     """The step as Affine steps, or as it is."""
     layer = step.fn
     if type(layer) in _GLOBAL_AVERAGES and layer.data_format == "channels_last" and (

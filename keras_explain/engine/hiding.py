@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain.engine.noise import normal
-from keras_explain.engine.sliding import blurred
+from keras_explain.engine.sliding import blur
 
 NAMED = ("mean", "zero", "blur", "noise")
 OF_PARTS = (*NAMED, "inpaint", "several")
@@ -137,7 +137,7 @@ def baseline(image, axes, value):
     elif value == "noise":
         pixels = _noise(pixels, axes)
     else:
-        pixels = blurred(pixels, axes)
+        pixels = blur(pixels, axes)
     return to_dtype(pixels, dtype)
 
 
@@ -171,8 +171,8 @@ def inpaint(pixels, seen, axes, sigmas=None):
     visible = pixels * seen
     mean = ops.divide_no_nan(ops.sum(visible, axis=axes, keepdims=True),
                              ops.sum(seen, axis=axes, keepdims=True))
-    weights = blurred(seen, axes, sigmas)
-    return (blurred(visible, axes, sigmas) + FAR * mean) / (weights + FAR)
+    weights = blur(seen, axes, sigmas)
+    return (blur(visible, axes, sigmas) + FAR * mean) / (weights + FAR)
 
 
 class Fills:

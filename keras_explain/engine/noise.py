@@ -23,21 +23,21 @@ def normal(shape, stream, seed):
     count = 1
     for size in shape:
         count = count * size
-    key = _mixed(ops.expand_dims(stream, -1) + _wrapped(seed * 0x9E3779B9))
-    counter = _mixed(ops.arange(count, dtype="int32"))
-    angle = _uniform(_mixed(ops.bitwise_xor(counter, key)))
-    radius = _uniform(_mixed(ops.bitwise_xor(counter, _mixed(key + 1))))
+    key = _mix(ops.expand_dims(stream, -1) + _wrap(seed * 0x9E3779B9))
+    counter = _mix(ops.arange(count, dtype="int32"))
+    angle = _uniform(_mix(ops.bitwise_xor(counter, key)))
+    radius = _uniform(_mix(ops.bitwise_xor(counter, _mix(key + 1))))
     numbers = ops.sqrt(-2.0 * ops.log(radius)) * ops.cos(2 * math.pi * angle)
     leading = ops.shape(stream)
     return ops.reshape(numbers, (*leading, *shape))
 
 
-def _mixed(x):
+def _mix(x):
     """A bijection of the 32-bit integers that looks random ("lowbias32", C. Wellons)."""
     x = ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 16), 0xFFFF))
     x = x * 0x7FEB352D
     x = ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 15), 0x1FFFF))
-    x = x * _wrapped(0x846CA68B)
+    x = x * _wrap(0x846CA68B)
     return ops.bitwise_xor(x, ops.bitwise_and(ops.right_shift(x, 16), 0xFFFF))
 
 
@@ -47,6 +47,6 @@ def _uniform(x):
     return (ops.cast(bits, "float32") + 0.5) * 2.0**-23
 
 
-def _wrapped(n):
+def _wrap(n):
     """The signed 32-bit integer of the same bits."""
     return (n + 2**31) % 2**32 - 2**31

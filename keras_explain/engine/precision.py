@@ -32,7 +32,7 @@ def is_native():
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def reduced(program, work):
+def reduce_precision(program, work):
     """The program with the weights of some steps in bfloat16; maps follow, scores do not.
 
     Args:

@@ -42,12 +42,12 @@ def lay(heatmap, axes, sizes, outside="zero"):
     for k, (axis, size) in enumerate(zip(axes, sizes, strict=True), start=1):
         if axis.is_plain and isinstance(size, int) and heatmap.shape[k] == size:
             continue
-        weights = _placed_weights(axis, ops.shape(heatmap)[k], size, outside)
+        weights = _place_weights(axis, ops.shape(heatmap)[k], size, outside)
         heatmap = ops.moveaxis(ops.matmul(ops.moveaxis(heatmap, k, -1), weights), -1, k)
     return heatmap
 
 
-def _placed_weights(axis, old, new, outside):
+def _place_weights(axis, old, new, outside):
     pixel = ops.arange(new, dtype="float32")
     at = ops.clip((pixel - axis.offset) / axis.scale, 0.0, ops.cast(old, "float32") - 1.0)
     distance = ops.abs(ops.arange(old, dtype="float32")[:, None] - at[None, :])

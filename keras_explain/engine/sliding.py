@@ -84,7 +84,7 @@ def spread(drops, sizes, grid):
     return drops
 
 
-def blurred(pixels, axes, sigmas=None, relative_sigma=0.05):
+def blur(pixels, axes, sigmas=None, relative_sigma=0.05):
     """Gaussian blur along `axes`, strong enough to hide objects.
 
     Args:

@@ -137,7 +137,7 @@ def analyze_errors(
     truth, scores = [], []
     for x, classes in labeled_batches(data, y, batch_size, verbose):
         truth.append(classes)
-        scores.append(_chosen(predict(x), output, model))
+        scores.append(_choose_scores(predict(x), output, model))
     truth, probabilities = np.concatenate(truth), _probabilities(np.concatenate(scores))
     classes = probabilities.shape[1]
     if truth.min() < 0 or truth.max() >= classes:
@@ -228,7 +228,7 @@ def _heatmaps(explained, x, classes, batch_size, verbose):
                        "heatmaps")["heatmap"]
 
 
-def _chosen(scores, output, model):
+def _choose_scores(scores, output, model):
     if tree.is_nested(scores) and not hasattr(scores, "shape"):
         if output is None:
             raise ValueError(

@@ -16,7 +16,7 @@ from keras_explain.graph import targets
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.question import Question
 from keras_explain.graph.tokens import explainable_inputs, places, token_ids, without_padding
-from keras_explain.graph.tracing import kept_closed
+from keras_explain.graph.tracing import keep_closed
 from keras_explain.signatures import Score
 
 NORMALIZE = (None, "max", "range")
@@ -88,9 +88,9 @@ class Explainer(keras.layers.Layer):
         heatmaps, *further = [self._without_padding_each(maps, values)
                               for maps in (heatmaps, *more[: len(self.further_maps)])]
         scales = [_shift_and_scale(h, self.normalize) for h in heatmaps]
-        heatmaps = [_scaled(h - shift, scale)
+        heatmaps = [_scale(h - shift, scale)
                     for h, (shift, scale) in zip(heatmaps, scales, strict=True)]
-        further = [[_scaled(m, scale) for m, (_, scale) in zip(maps, scales, strict=True)]
+        further = [[_scale(m, scale) for m, (_, scale) in zip(maps, scales, strict=True)]
                    for maps in further]
         finite = _finite_rows(values)
         heatmaps, *further = [[_where(finite, m, np.nan) for m in maps]
@@ -179,7 +179,7 @@ class Explainer(keras.layers.Layer):
         """The same method on the same model, which is shared, with other options."""
         config = {**self.get_config(), "model": self.model, "target": self.question.target}
         config |= changes
-        with kept_closed() if self.stays_closed else contextlib.nullcontext():
+        with keep_closed() if self.stays_closed else contextlib.nullcontext():
             return type(self)(**{k: v for k, v in config.items() if k != "name"})
 
     def explained_model(self, name: str | None = None) -> ExplainedModel:
@@ -201,7 +201,7 @@ def _shift_and_scale(heatmap, how):
     return low, ops.max(heatmap, axis=axes, keepdims=True) - low
 
 
-def _scaled(heatmap, scale):
+def _scale(heatmap, scale):
     return heatmap if scale is None else ops.divide_no_nan(heatmap, scale)
 
 

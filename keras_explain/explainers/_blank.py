@@ -84,13 +84,13 @@ def _of_model(explainer, example):
     program, places = question.scored, [question.index(v) for v in question.explained]
     explained = [program.inputs[i] for i in places]
     outputs = set(tree.flatten(program.outputs))
-    reached = _reached(program, explained)
+    reached = _find_reached(program, explained)
     if not reached & outputs:
         names = [v.spec.name for v in explained]
         return f"The explained score does not depend on {names}. Explain another input or output."
     others = list(example)
     for i in places:
-        others[i] = _another(example[i])
+        others[i] = _make_other(example[i])
     steps = [s for s in program.steps if set(s.outputs) & reached]
     values = [s.outputs[0] for s in steps]
     run = program.with_outputs(values)
@@ -103,7 +103,7 @@ def _of_model(explainer, example):
     return None
 
 
-def _reached(program, values):
+def _find_reached(program, values):
     """All Values that are computed from `values`, besides those."""
     reached = set(values)
     for step in program.steps:
@@ -112,7 +112,7 @@ def _reached(program, values):
     return reached
 
 
-def _another(x):
+def _make_other(x):
     """Other numbers of the same kind: an example that differs from `x` everywhere."""
     numbers = ops.convert_to_numpy(x)
     rng = np.random.default_rng(0)

@@ -41,16 +41,16 @@ class ExplainedModel(keras.Model):
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         def run(x, steps=steps):
-            return self._watched(super(ExplainedModel, self).predict, x, batch_size or 32,
-                                 batch_size=batch_size, verbose=verbose, steps=steps,
-                                 callbacks=callbacks)
+            return self._watch(super(ExplainedModel, self).predict, x, batch_size or 32,
+                               batch_size=batch_size, verbose=verbose, steps=steps,
+                               callbacks=callbacks)
 
         with backend.same_random_state():
             return self._with_preparation(run, x, steps)
 
     def predict_on_batch(self, x):
         return self._with_preparation(
-            lambda x, steps=None: self._watched(super(ExplainedModel, self).predict_on_batch, x),
+            lambda x, steps=None: self._watch(super(ExplainedModel, self).predict_on_batch, x),
             x)
 
     def check(self):
@@ -75,8 +75,8 @@ class ExplainedModel(keras.Model):
         return super().save(filepath, *args, **options)
 
     def __call__(self, inputs, *args, **kwargs):
-        return self._watched(lambda x: super(ExplainedModel, self).__call__(x, *args, **kwargs),
-                             inputs)
+        return self._watch(lambda x: super(ExplainedModel, self).__call__(x, *args, **kwargs),
+                           inputs)
 
     @property
     def explainer(self):
@@ -90,13 +90,13 @@ class ExplainedModel(keras.Model):
         if getattr(self, "_preparation", None) is None:
             self._preparation = Preparation(self.explainer)
         x = x if gives_batches(x) else as_arrays(x)
-        prepared, frames = self._preparation.prepared(x, steps)
+        prepared, frames = self._preparation.prepare_all(x, steps)
         outputs = run(prepared, steps=None)
         if not gives_batches(x):
             self._preparation.check(x, outputs)
-        return self._preparation.laid(outputs, frames)
+        return self._preparation.lay_over(outputs, frames)
 
-    def _watched(self, run, x, rows=None, /, **options):
+    def _watch(self, run, x, rows=None, /, **options):
         here = _watched.__dict__.setdefault("models", set())
         if id(self) in here:  # PyTorch's `predict` calls the model eagerly
             return run(x, **options)
@@ -106,7 +106,7 @@ class ExplainedModel(keras.Model):
         here.add(id(self))
         try:
             if not is_checked(self.explainer) and can_begin_again(x):
-                first = self._finite(first_batch(x))
+                first = self._require_finite(first_batch(x))
             if first is not None and check_answers(self.explainer, first):
                 self.predict_function = None  # it ran the program of before
             outputs = run(x, **options)
@@ -115,7 +115,7 @@ class ExplainedModel(keras.Model):
         self._check_outputs(outputs, arrays)
         return outputs
 
-    def _finite(self, x):
+    def _require_finite(self, x):
         """A batch of a data set, if nothing is wrong with it: what is shows in its own maps."""
         try:
             return self._check_inputs(x, None)

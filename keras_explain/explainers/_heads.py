@@ -54,14 +54,14 @@ def _react(question, head, value, tokens, mapping):
         with keras.StatelessScope(state_mapping=mapping):
             own = score(features)
             other = np.abs(score(ops.flip(features, axis=0)) - own).max()
-            mean = np.abs(score(_averaged(features, question, value, tokens)) - own).max()
+            mean = np.abs(score(_average(features, question, value, tokens)) - own).max()
     except Exception:  # a head may refuse random features, or a size that is free, with any error
         return False, False
     near = max(tolerance(value), 1e-3)
     return other > ALIVE * np.abs(own).max(), mean > near * other
 
 
-def _averaged(features, question, value, tokens):
+def _average(features, question, value, tokens):
     """The features, each the mean over the map."""
     if tokens is not None:
         kept = features[:, : features.shape[1] - tokens]

@@ -15,7 +15,7 @@ from keras_explain import backend
 from keras_explain.data.state import refuse_state
 from keras_explain.graph.models import graph_of
 from keras_explain.graph.program import Program
-from keras_explain.graph.tracing import kept_closed
+from keras_explain.graph.tracing import keep_closed
 
 SHARE = 1e-4  # of the range of the answers that rounding may make
 FREE = 64  # stands for a size that the model leaves free
@@ -45,7 +45,7 @@ def check_answers(explainer, arrays):
     with _lock:
         if is_checked(explainer):
             return False
-        refuse_state(explainer.question.model, _given(explainer, arrays, [0]))
+        refuse_state(explainer.question.model, _take_given(explainer, arrays, [0]))
         try:
             rows, answers = _answers(explainer, arrays)
         except Exception:  # what the model itself cannot do with them, Keras speaks of
@@ -92,12 +92,12 @@ def _is_distributed():
 def _answers(explainer, arrays):
     """The first row twice and the next ones, as flat tensors, and the model's answers, flat."""
     rows = [0, *range(min(len(arrays[0]), 3))][:max(2, getattr(explainer, "batch_size", 4) or 4)]
-    given = _given(explainer, arrays, rows)
+    given = _take_given(explainer, arrays, rows)
     model = explainer.question.model
     return tree.flatten(given), _run(explainer, lambda *_: model(given, training=False))
 
 
-def _given(explainer, arrays, rows):
+def _take_given(explainer, arrays, rows):
     """Some rows as the model is called with them."""
     question = explainer.question
     if question.takes_target:
@@ -160,7 +160,7 @@ def _close(explainer, rows, answers):
     """Give the explainer a program in which its model is one step that cannot be looked into."""
     place = _first_difference(explainer, rows)
     try:
-        with kept_closed():
+        with keep_closed():
             other = explainer.variant()
     except Exception as error:
         raise ValueError(_message(explainer, place)) from error

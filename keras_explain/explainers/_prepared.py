@@ -21,7 +21,7 @@ class Preparation:
         self.explainer, self.question = explainer, explainer.question
         self.frames, self.checked = {}, False
 
-    def prepared(self, x, steps=None):
+    def prepare_all(self, x, steps=None):
         """The network's inputs for all of `x` (or its first `steps` batches), and raw pictures.
 
         Returns:
@@ -54,7 +54,7 @@ class Preparation:
             self.frames[key] = find_frame(self.question, rows, made)
         return self.frames[key]
 
-    def laid(self, outputs, frames):
+    def lay_over(self, outputs, frames):
         """The outputs with heatmaps of the network's input laid over the raw pictures."""
         if all(frame is None for frame in frames):
             return outputs

@@ -63,7 +63,7 @@ class FiniteDifferences:
             rows, features = np.divmod(flat, gradient.shape[1])
             gradient[rows, features] = self._slopes(x, rows, features, classes)
         return {"predictions": predictions,
-                "heatmap": self._reduced(gradient.reshape(x.shape)).astype("float32")}
+                "heatmap": self._reduce(gradient.reshape(x.shape)).astype("float32")}
 
     def predict(self, x, verbose=0):
         """The same, under the name that explained models have."""
@@ -112,7 +112,7 @@ class FiniteDifferences:
             )
         return np.where(np.asarray(target) < 0, columns.argmax(axis=1), target)
 
-    def _reduced(self, gradient):
+    def _reduce(self, gradient):
         axis = self.channel_axis
         if axis == "last":
             axis = -1 if gradient.ndim > 2 else None

@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_explain.checks import check_choice, check_per_axis, check_positive
 from keras_explain.engine import hiding, sliding
-from keras_explain.engine.folding import bind, folded
-from keras_explain.engine.precision import is_native, reduced
+from keras_explain.engine.folding import bind, fold
+from keras_explain.engine.precision import is_native, reduce_precision
 from keras_explain.engine.windows.adaptive import Search
 from keras_explain.engine.windows.plan import Plan
 from keras_explain.engine.windows.run import by_chunks, drops, image_by_image
@@ -59,7 +59,7 @@ class Occlusion(Explainer):
         self.engine, self.precision, self.search = engine, precision, search
         for value in self.question.explained:
             check_search(search, value)
-        self.folded = folded(program)
+        self.folded = fold(program)
         self.plans = tuple(make_plan(self.folded, v, grid, engine, precision, search) for v, grid
                            in zip(self.question.explained, self.grids, strict=True))
 
@@ -125,7 +125,7 @@ class Occlusion(Explainer):
         if self._reduces():
             rows = plan.rows[plan.first_reduced():]
             exact = program
-            program = reduced(self.folded, [(row.step, row.macs) for row in rows])
+            program = reduce_precision(self.folded, [(row.step, row.macs) for row in rows])
         search = None
         if self.search == "adaptive":
             search = Search.of(plan.counts, plan.grid)

@@ -11,7 +11,7 @@ from keras import ops
 from keras_explain import backend
 from keras_explain.checks import check_choice, check_integer, check_per_axis, check_positive
 from keras_explain.engine import hiding, sliding
-from keras_explain.engine.folding import bind, folded
+from keras_explain.engine.folding import bind, fold
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
@@ -44,7 +44,7 @@ class RISE(Explainer):
             )
         self.explain_inputs(image_like(self.question.program))
         self.probability, self.estimator, self.sampling = float(probability), estimator, sampling
-        self.folded, self.baseline = folded(self.question.program), baseline
+        self.folded, self.baseline = fold(self.question.program), baseline
         for value in self.question.explained:
             self.baseline = hiding.check("baseline", baseline, value.spec, of_parts=True)
         self.fills = tuple(
@@ -108,14 +108,14 @@ class RISE(Explainer):
             found = sliding.for_all_pairs(
                 score, ops.shape(image)[0], [fills.count, self.samples], self.batch_size)
             found = ops.reshape(found, (-1, self.samples))
-            maps = self._averaged(design, found, sizes, ops.repeat(limit, fills.count))
+            maps = self._average(design, found, sizes, ops.repeat(limit, fills.count))
             mean, deviation = hiding.average(maps, fills.count)
             heatmaps.append(mean)
             disagreement.append(deviation)
         further = (disagreement,) if self.further_maps else ()
         return heatmaps, predictions, *further
 
-    def _averaged(self, design, scores, sizes, limit):
+    def _average(self, design, scores, sizes, limit):
         """The masks, weighted by their scores."""
         centered = scores - ops.mean(scores, axis=1, keepdims=True)
         centered = sliding.unless_rounding(centered, limit)

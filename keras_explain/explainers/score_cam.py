@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_explain.checks import check_positive
 from keras_explain.engine import sliding
-from keras_explain.engine.folding import bind, folded
+from keras_explain.engine.folding import bind, fold
 from keras_explain.engine.hiding import expand_mask
 from keras_explain.explainers._cam import FeatureMap
 from keras_explain.explainers._explained_model import ExplainedModel
@@ -26,7 +26,7 @@ class ScoreCAM(FeatureMap):
         if channels is not None:
             channels = check_positive("channels", channels)
         self.channels, self.batch_size = channels, batch_size
-        self.folded = folded(self.question.program)
+        self.folded = fold(self.question.program)
         if any(
                 len(shape) != len(self._image_axes(self.sources[v]))
                 for v, shape in zip(self.features, self.native_shapes, strict=True)):
@@ -48,7 +48,7 @@ class ScoreCAM(FeatureMap):
 
         def score(pairs):
             rows = pairs // count
-            visible = self._masked(values, value, rows, ops.take(flat, pairs, axis=0))
+            visible = self._mask(values, value, rows, ops.take(flat, pairs, axis=0))
             scores = self.question.scores(*program(visible))
             return ops.sum(scores * ops.take(chosen, rows, axis=0), axis=-1)
 
@@ -61,7 +61,7 @@ class ScoreCAM(FeatureMap):
         weights = ops.reshape(weights, (-1, count, *[1] * (len(maps.shape) - 2)))
         return ops.relu(ops.sum(weights * maps, axis=1)), predictions
 
-    def _masked(self, values, value, rows, maps):
+    def _mask(self, values, value, rows, maps):
         """The examples `rows`, the explained input seen through `maps`."""
         inputs = take_rows(values, rows)
         source = self.sources[value]

@@ -8,7 +8,7 @@ UNREADABLE = "Expected the bytes of a whole JPEG, PNG, GIF, BMP or WebP image, r
 FITS = ("stretch", "crop")
 
 
-def decoded(image_bytes, height, width, channels, fit, max_pixels):
+def decode_all(image_bytes, height, width, channels, fit, max_pixels):
     """Decode, resize and batch.
 
     Args:

@@ -89,11 +89,11 @@ def _method(explainer):
         "method": type(explainer).__name__,
         "layer": getattr(explainer, "layer_path", None),
         "signed": bool(explainer.signed),
-        "options": json.loads(json.dumps(options, default=_plain)),
+        "options": json.loads(json.dumps(options, default=_to_plain)),
     }
 
 
-def _plain(value):
+def _to_plain(value):
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
 
 

@@ -104,7 +104,7 @@ def export(
         extras = {"methods": methods, "signatures": signatures, "class_names": class_names,
                   "preprocess": preprocess, "image_options": image_options}
         return formats.write(explained, path, format, overwrite, extras)
-    with placing.placed(path, overwrite) as scratch:
+    with placing.place(path, overwrite) as scratch:
         saved_model.write(every, scratch, signatures, class_names, preprocess, image_options or {})
     return path
 

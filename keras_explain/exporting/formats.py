@@ -20,7 +20,7 @@ def write(explained, path, format, overwrite, saved_model_options):
     path = pathlib.Path(path)
     _check(path, format, saved_model_options)
     _check_no_gradient(explained, format)
-    with placing.placed(path, overwrite) as scratch:
+    with placing.place(path, overwrite) as scratch:
         scratch.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.redirect_stdout(io.StringIO()):
             explained.export(str(scratch), format=format, verbose=False)

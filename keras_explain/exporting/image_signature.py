@@ -22,7 +22,7 @@ class ImageSignature:
         shape = spec.shape[2:] + spec.shape[1:2] if self.channels_first else spec.shape[1:]
         self.height, self.width = size or shape[:2]
         self.channels, self.dtype = shape[2], spec.dtype
-        self.preprocess = preprocess and self._converted(preprocess, convert)
+        self.preprocess = preprocess and self._convert(preprocess, convert)
 
     @staticmethod
     def refusal(explainer, options):
@@ -50,11 +50,11 @@ class ImageSignature:
             " signatures=('explain', 'explain_class')."
         )
 
-    def top_class(self, image_bytes):
+    def explain_top(self, image_bytes):
         """`explain_image`."""
         return self._answer(image_bytes)
 
-    def chosen_class(self, image_bytes, target):
+    def explain_chosen(self, image_bytes, target):
         """`explain_image_class`."""
         classes = self.explainer.question.classes
         wrong = tf.logical_or(target < -1, target >= classes)
@@ -66,8 +66,8 @@ class ImageSignature:
         return self._answer(image_bytes, tf.where(wrong, -1, target), errors)
 
     def _answer(self, image_bytes, target=None, errors=""):
-        pixels, unread = decoding.decoded(image_bytes, self.height, self.width, self.channels,
-                                          self.fit, self.max_pixels)
+        pixels, unread = decoding.decode_all(image_bytes, self.height, self.width, self.channels,
+                                             self.fit, self.max_pixels)
         errors = tf.where(unread != "", unread, errors)
         outputs = self.answer(self._model_input(pixels), target)
         fine = errors == ""
@@ -90,7 +90,7 @@ class ImageSignature:
             pixels = tf.round(pixels)
         return tf.cast(pixels, self.dtype)
 
-    def _converted(self, preprocess, convert):
+    def _convert(self, preprocess, convert):
         """`preprocess` as a TensorFlow function, on every backend, its result checked."""
         shape = (None, self.height, self.width, self.channels)
         spec = tf.TensorSpec(shape, tf.float32, name="pixels")

@@ -8,7 +8,7 @@ import tempfile
 
 
 @contextlib.contextmanager
-def placed(path, overwrite=False):
+def place(path, overwrite=False):
     """Give a scratch path; what is written there stands at `path` once the block ends well.
 
     Where it fails, nothing is left, and what was at `path` before is still there.
@@ -18,7 +18,7 @@ def placed(path, overwrite=False):
     """
     path = pathlib.Path(path)
     if path.exists() and not overwrite:
-        raise FileExistsError(_taken(path))
+        raise FileExistsError(_describe_taken(path))
     new_parents = [p for p in path.parents if not p.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -48,7 +48,7 @@ def _exchange(new, path, old, overwrite):
         shutil.move(path, old)
     try:
         if path.exists():  # somebody was faster
-            raise FileExistsError(_taken(path))
+            raise FileExistsError(_describe_taken(path))
         os.replace(new, path)
     except BaseException:
         if old.exists():
@@ -56,7 +56,7 @@ def _exchange(new, path, old, overwrite):
         raise
 
 
-def _taken(path):
+def _describe_taken(path):
     return (
         f"Expected a new place, received {path}, which exists. Choose another name, pass"
         " versioned=True for the next version number, or overwrite=True."

@@ -17,7 +17,7 @@ SIGNATURES = ("explain", "explain_class", "explain_image", "explain_image_class"
 
 def write(methods, path, wanted, labels, preprocess, image_options):
     """Trace and write everything into the folder `path`; see `export`."""
-    wanted = _checked(wanted)
+    wanted = _check_signatures(wanted)
     explainer = methods[""].explainer
     with tempfile.TemporaryDirectory() as scratch:
         labels = Labels(labels, explainer.question.classes, scratch)
@@ -86,9 +86,9 @@ def _check_images(explainer, wanted, preprocess, image_options):
 def _add_image_signatures(writer, image, suffix, wanted, selective):
     data = tf.TensorSpec((None,), tf.string, name="image_bytes")
     if wanted is None or "explain_image" in wanted:
-        writer.compose(f"explain_image{suffix}", image.top_class, data)
+        writer.compose(f"explain_image{suffix}", image.explain_top, data)
     if selective and (wanted is None or "explain_image_class" in wanted):
-        writer.compose(f"explain_image_class{suffix}", image.chosen_class, data,
+        writer.compose(f"explain_image_class{suffix}", image.explain_chosen, data,
                        tf.TensorSpec((None,), tf.int32, name="target"))
 
 
@@ -158,7 +158,7 @@ def _flat(outputs):
     return flat
 
 
-def _checked(wanted):
+def _check_signatures(wanted):
     wanted = (wanted,) if isinstance(wanted, str) else wanted
     unknown = [name for name in wanted or () if name not in SIGNATURES]
     if unknown:

@@ -48,7 +48,7 @@ def find_activation(fn, before, after):
     logs = _logarithms(y)
     for axis in range(1, x.ndim) if logs is not None else ():
         if x.shape[axis] > 1 and np.abs(np.exp(logs).sum(axis) - 1).max() < near:
-            scale = _slope(_centered(x, axis), _centered(logs, axis), near)
+            scale = _slope(_center(x, axis), _center(logs, axis), near)
             return Activation("softmax", scale) if scale else None
     if ((0 < y) & (y < 1)).all():
         logits = np.log(y) - np.log1p(-y)
@@ -66,7 +66,7 @@ def _logarithms(y):
     return y if (y <= 0).all() else None
 
 
-def _centered(x, axis):
+def _center(x, axis):
     return x - x.mean(axis=axis, keepdims=True)
 
 

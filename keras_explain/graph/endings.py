@@ -57,13 +57,13 @@ def before_activation(program, value):
             end = make_runner(steps[: len(steps) - len(tail)], before, after)
             found = find_activation(end, before, after)
             if found and is_over_classes(found, (end, move), before, axis):
-                return *_continued(*in_float32(program, before), tail, after, found), found.kind
-        found, linear = _fused(program, after)
+                return *_continue(*in_float32(program, before), tail, after, found), found.kind
+        found, linear = _find_fused(program, after)
         if found:
             end = find_innermost(program.producer(after).fn).activation
             if is_over_classes(found, (end, move), after, axis):
                 split = _without_activation(program, after, linear)
-                return *_continued(*split, tail, after, found), found.kind
+                return *_continue(*split, tail, after, found), found.kind
     kind = _kind_of_answers(program, value, axis, cuts[-1])
     if kind is None:
         return *in_float32(program, value), None
@@ -159,7 +159,7 @@ def _kind_of_answers(program, value, axis, last):
 # An activation that is fused with a layer -----------------------------------------------------
 
 
-def _fused(program, value):
+def _find_fused(program, value):
     """The activation in which a layer with weights ends, and the layer without; None, None."""
     step = program.producer(value)
     layer = step and find_innermost(step.fn)
@@ -204,7 +204,7 @@ def _without_activation(program, value, linear):
     return Program(program.inputs, steps, program.outputs, program.calls), raw
 
 
-def _continued(program, raw, tail, after, found):
+def _continue(program, raw, tail, after, found):
     """The steps `tail` once more, on logits in place of the Value `after`."""
     if (found.scale, found.shift) != (1.0, 0.0):
         program, raw = append_step(program, _Scaled(found.scale, found.shift), raw, raw.spec.shape)

@@ -38,7 +38,7 @@ class Owner:
         self.masked = {}  # {id of a symbolic mask: (itself, the tensor that its layer gave it to)}
 
     @contextlib.contextmanager
-    def listening(self):
+    def listen(self):
         """While `call` runs: calls of its layers on numbers are kept, and masks stay symbolic.
 
         A layer that is called on numbers (positions) would compute numbers of now from its
@@ -159,7 +159,7 @@ def call_as_layer(twin, op, args, kwargs, owner):
     previous = kwargs.get("mask")
     if previous is None:
         previous = tree.map_structure(get_mask, first)
-    with owner.listening():
+    with owner.listen():
         outputs = twin.call(*args, **kwargs)
         if op.supports_masking:
             twin._set_mask_metadata(first, outputs, previous)

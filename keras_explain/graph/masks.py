@@ -28,7 +28,7 @@ def set_mask(tensor, mask):
     keras.src.backend.set_keras_mask(tensor, mask)
 
 
-def carried_masks(steps, before=()):
+def carry_masks(steps, before=()):
     """{Value: symbolic mask} for what carries a Keras mask when `steps` run.
 
     Nothing is asked of Keras's layers before the first mask: most models have none.

@@ -81,7 +81,7 @@ def symbolic_inputs(model):
 
 
 @contextlib.contextmanager
-def untouched(model):
+def leave_untouched(model):
     """Symbolic calls inside leave no trace on the layers of `model`."""
     layers = list(model._flatten_layers())
     nodes = [(list(x._inbound_nodes), list(x._outbound_nodes)) for x in layers]

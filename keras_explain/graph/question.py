@@ -57,7 +57,7 @@ class Question:
         self.target = targets.check(target, self.classes)
         self.program = program.with_outputs((logits, program.outputs))
         self.scored = program.with_outputs(
-            _used(target, program.outputs) if callable(target) else logits)
+            _find_used(target, program.outputs) if callable(target) else logits)
         self.half = "float16" in [getattr(s.fn, "compute_dtype", None) for s in program.steps]
         self.explained, self.keys = (), ()
 
@@ -229,7 +229,7 @@ def spacing(x):
     return {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-47}.get(dtype, 2.0**-18)
 
 
-def _used(target, outputs):
+def _find_used(target, outputs):
     """The outputs that a callable target reads; all of them where that cannot be told."""
     flat = tree.flatten(outputs)
     given = [keras.Input(batch_shape=v.spec.shape, dtype=v.spec.dtype) for v in flat]

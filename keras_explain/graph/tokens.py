@@ -91,7 +91,7 @@ def lookups(program, value):
     for step in program.steps:
         if not reached.intersection(step.reads):
             continue
-        read = _looked_up_by(step)
+        read = _find_lookup(step)
         if read in reached:
             found.append((step, read))
         elif step.outputs and all(_is_index(v) for v in step.outputs) or (
@@ -144,7 +144,7 @@ def without_padding(heatmap, ids):
     return ops.where(ops.equal(ids, 0), ops.zeros_like(heatmap), heatmap)
 
 
-def _looked_up_by(step):
+def _find_lookup(step):
     """The Value by which a step looks up rows of a table; None for other steps."""
     fn, kind = step.fn, kinds.kind(step.fn)
     if isinstance(fn, keras.layers.Embedding) or kind == "OneHot":
@@ -170,7 +170,7 @@ def _is_number(program, value):
     reached = {value}
     for step in program.steps:
         reads = reached.intersection(step.reads)
-        if reads and _looked_up_by(step) not in reads:
+        if reads and _find_lookup(step) not in reads:
             reached.update(v for v in step.outputs if "float" in v.spec.dtype)
     return bool(reached.intersection(keras.tree.flatten(program.outputs)))
 

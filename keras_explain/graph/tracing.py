@@ -26,15 +26,15 @@ from keras_explain.graph.masks import (
     GetMask,
     KeepMask,
     SetMask,
-    carried_masks,
+    carry_masks,
     get_mask,
     set_mask,
 )
 from keras_explain.graph.models import (
     graph_of,
     is_composite,
+    leave_untouched,
     symbolic_inputs,
-    untouched,
     view,
 )
 from keras_explain.graph.recorded import ConstantValue, InputCast, VariableValue, free_batch
@@ -49,7 +49,7 @@ def trace(model):
     """
     struct = tree.map_structure(Value, symbolic_inputs(model))
     tracer = _Tracer()
-    with untouched(model):
+    with leave_untouched(model):
         outputs = tracer.inside(model, (struct,), {}, "")
         if outputs is None:
             outputs = tracer.call(model, (struct,), {}, "")
@@ -60,7 +60,7 @@ _closed = threading.local()
 
 
 @contextlib.contextmanager
-def kept_closed():
+def keep_closed():
     """In this thread models stay one step, with the answers that they give themselves."""
     _closed.on = True
     try:
@@ -120,21 +120,21 @@ class _Tracer:
         mark = len(self.steps), len(self.calls)
         try:
             if graph is None:
-                return self._traced(op, args, kwargs, path)
+                return self._trace(op, args, kwargs, path)
             if len(args) == 1 and not any(v for k, v in kwargs.items() if k != "mask"):
-                return self._inlined(op, graph, args[0], kwargs.get("mask"), path)
+                return self._inline(op, graph, args[0], kwargs.get("mask"), path)
         except Opaque:
             del self.steps[mark[0] :], self.calls[mark[1] :]
             self.settled = min(self.settled, mark[0])
         return None
 
-    def _inlined(self, op, graph, inputs, mask, path):
+    def _inline(self, op, graph, inputs, mask, path):
         if isinstance(inputs, dict) and not isinstance(graph._inputs_struct, dict):
             inputs = [inputs[ref.name] for ref in graph.inputs]
         values = tree.flatten(self._autocast(op, inputs))
         values = [self._cast(v, r.dtype) for v, r in zip(values, graph.inputs, strict=True)]
         if mask is not None:
-            values = [self._recorded(SetMask(), pair, pair[0].spec)
+            values = [self._append(SetMask(), pair, pair[0].spec)
                       for pair in zip(values, tree.flatten(mask), strict=True)]
         env = dict(zip(map(id, graph.inputs), values, strict=True))
         outputs = self._walk(graph._outputs_struct, env, path, Owner(op, inference=True))
@@ -144,10 +144,10 @@ class _Tracer:
             raise Opaque
         flat = tree.flatten(outputs)  # what a layer call does to outputs without a mask
         for i, pair in enumerate(zip(flat, tree.flatten(inputs), strict=False)):
-            flat[i] = self._recorded(KeepMask(), pair, pair[0].spec)
+            flat[i] = self._append(KeepMask(), pair, pair[0].spec)
         return tree.pack_sequence_as(outputs, flat)
 
-    def _traced(self, op, args, kwargs, path):
+    def _trace(self, op, args, kwargs, path):
         args, kwargs = self._autocast(op, (args, kwargs))
         values = dict.fromkeys(v for v in tree.flatten((args, kwargs)) if isinstance(v, Value))
         owner, env = Owner(op, inference=False, inputs=list(values)), {}
@@ -171,7 +171,7 @@ class _Tracer:
         mask = self._mask_of(value)
         if mask is not None:
             of_mask = keras.KerasTensor(mask.shape, mask.dtype)
-            env[id(of_mask)] = self._recorded(GetMask(), (value,), mask)
+            env[id(of_mask)] = self._append(GetMask(), (value,), mask)
             set_mask(symbol, of_mask)
         return symbol
 
@@ -190,7 +190,7 @@ class _Tracer:
             if "float" in dtype and op.autocast and dtype != op.compute_dtype:
                 symbol = keras.KerasTensor(variable.shape, op.compute_dtype)
                 cast = VariableValue(variable, op.compute_dtype)
-                env[id(symbol)] = self._recorded(cast, (), symbol)
+                env[id(symbol)] = self._append(cast, (), symbol)
             found[name] = env[name] = symbol
         return found
 
@@ -209,12 +209,12 @@ class _Tracer:
                 continue
             if not isinstance(tensor, keras.KerasTensor):
                 owner.check_constants(tensor)
-                env[id(tensor)] = self._recorded(ConstantValue(tensor), (), tensor)
+                env[id(tensor)] = self._append(ConstantValue(tensor), (), tensor)
                 continue
             if id(tensor) in owner.masked:
                 _, masked = owner.masked[id(tensor)]
                 if id(masked) in env:
-                    env[id(tensor)] = self._recorded(GetMask(), (env[id(masked)],), tensor)
+                    env[id(tensor)] = self._append(GetMask(), (env[id(masked)],), tensor)
                 else:
                     pending.append(masked)
                 continue
@@ -253,11 +253,11 @@ class _Tracer:
         if mask is None and carried is None:
             return value
         mask = env.get(id(mask), mask)
-        return self._recorded(SetMask(), (value, mask), value.spec)
+        return self._append(SetMask(), (value, mask), value.spec)
 
     def _mask_of(self, value):
         """The symbolic mask that `value` carries when the program runs, or None."""
-        self.masks = carried_masks(self.steps[self.settled :], self.masks)
+        self.masks = carry_masks(self.steps[self.settled :], self.masks)
         self.settled = len(self.steps)
         return self.masks.get(value)
 
@@ -265,7 +265,7 @@ class _Tracer:
         if value.spec.dtype == dtype:
             return value
         fn = InputCast(dtype, casts_floats="float" in dtype or "float" in value.spec.dtype)
-        return self._recorded(fn, (value,), keras.KerasTensor(value.spec.shape, dtype))
+        return self._append(fn, (value,), keras.KerasTensor(value.spec.shape, dtype))
 
     def _autocast(self, op, values):
         """What a layer that is no Functional does to its inputs: floats in its own dtype."""
@@ -275,7 +275,7 @@ class _Tracer:
             lambda v: self._cast(v, op.compute_dtype)
             if isinstance(v, Value) and "float" in v.spec.dtype else v, values)
 
-    def _recorded(self, fn, args, spec):
+    def _append(self, fn, args, spec):
         self.steps.append(Step(fn, args, {}, [Value(spec)]))
         return self.steps[-1].outputs[0]
 

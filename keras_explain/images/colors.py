@@ -107,7 +107,7 @@ def color_table(cmap: Any = None, *, signed: bool = False) -> np.ndarray:
     """
     cmap = cmap or (DIVERGING if signed else SEQUENTIAL)
     levels = 255 if signed else 256
-    return _named_table(cmap, levels) if isinstance(cmap, str) else _table(cmap, levels)
+    return _find_table(cmap, levels) if isinstance(cmap, str) else _table(cmap, levels)
 
 
 def check_maps(heatmap):
@@ -146,7 +146,7 @@ def apply_colors(maps, table, low, high):
 
 
 @functools.lru_cache(maxsize=64)
-def _named_table(name, levels):
+def _find_table(name, levels):
     import matplotlib
 
     if name not in matplotlib.colormaps:

@@ -7,8 +7,8 @@ import keras
 from keras import ops, tree
 
 from keras_explain.engine.affine import Affine
-from keras_explain.engine.folding import bind, folded
-from keras_explain.engine.precision import reduced
+from keras_explain.engine.folding import bind, fold
+from keras_explain.engine.precision import reduce_precision
 from keras_explain.graph.program import Program
 
 
@@ -27,7 +27,7 @@ def make_executor(
     """
     if program is None or len(program.inputs) != 1:
         return None
-    spec, program = program.inputs[0].spec, folded(program)
+    spec, program = program.inputs[0].spec, fold(program)
     linear = [step for step in program.steps if isinstance(step.fn, Affine)]
     is_full = precision == "float32"
     gains = _has_norms if is_full else _makes_maps
@@ -40,7 +40,7 @@ def make_executor(
         leaves = tree.flatten(batch)
         if len(leaves) != 1 or len(leaves[0].shape) != len(spec.shape):
             return model(batch, training=False)
-        bound = bind(program) if is_full else reduced(program, work)
+        bound = bind(program) if is_full else reduce_precision(program, work)
         return bound([ops.cast(leaves[0], spec.dtype)])
 
     return run

@@ -223,7 +223,7 @@ class Predictor:
         return ops.cast(self._choose(self._executor(batch)), "float32")
 
     def _compile(self, fn):
-        return backend.compiled(fn, self.model.variables)
+        return backend.compile_function(fn, self.model.variables)
 
     def _choose(self, outputs):
         """What the target makes of the outputs, or one of them by key, name or position."""

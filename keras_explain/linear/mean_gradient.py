@@ -131,7 +131,7 @@ def mean_gradient(
 def average(gradient, data, target=None, feature_names=None, batch_size=128, verbose=0):
     """`mean_gradient` with an `InputGradient` that is compiled already."""
     question = gradient.question
-    target = _checked_target(target, question.classes)
+    target = _check_target(target, question.classes)
     chosen = gradient.classes() if target is None else [target]
     slopes, points, levels = [_Moments() for _ in chosen], _Moments(), _Moments()
     for x, _ in batches(data, None, batch_size, verbose):
@@ -189,7 +189,7 @@ class _Moments:
         return np.sqrt(self.squares / (self.count - 1) / self.count)
 
 
-def _checked_target(target, classes):
+def _check_target(target, classes):
     if target is None:
         return None
     if not is_integer(target):

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_explain.engine import hiding
 from keras_explain.engine.chunks import even, in_chunks
-from keras_explain.engine.folding import bind, folded
+from keras_explain.engine.folding import bind, fold
 from keras_explain.graph.axes import heatmap_axes, image_like
 from keras_explain.graph.question import Question, take_rows
 from keras_explain.metrics._filling import thaw
@@ -27,7 +27,7 @@ class Subject:
         (self.value,) = self.question.explained
         self.index = self.question.index(self.value)
         self.axes = heatmap_axes(program, self.value)
-        self.fast = folded(program)
+        self.fast = fold(program)
 
 
 class Trials(keras.layers.Layer):
@@ -91,7 +91,7 @@ def for_all(score, total, batch_size):
     return in_chunks(score, total, even(total, batch_size))
 
 
-def asked(subject, plan, shapes, heatmap_shape, batch_size):
+def build_trials(subject, plan, shapes, heatmap_shape, batch_size):
     """The `keras.Model` that runs the trials of `plan` on inputs of fixed shapes."""
     inputs = [keras.Input(shape, dtype=v.spec.dtype)
               for shape, v in zip(shapes, subject.question.program.inputs, strict=True)]

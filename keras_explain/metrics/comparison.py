@@ -86,7 +86,7 @@ def compare(
                 " them, received None. Pass boxes or masks."
             )
     options = {k: v for k, v in (("output", output), ("input", input)) if v is not None}
-    methods = named(_default_methods(model, target, options) if methods is None else methods)
+    methods = name_methods(_default_methods(model, target, options) if methods is None else methods)
     evaluator = Evaluator(model, target=target, batch_size=batch_size, verbose=0, **options)
     classes = evaluator.classes(x)
     request = None if callable(target) else classes
@@ -104,7 +104,7 @@ def compare(
         heatmaps[name], seconds[name] = maps, (time.perf_counter() - start) / len(maps)
         scores[name] = {}
         for metric in metrics.values():
-            scores[name][metric.name] = _scored(
+            scores[name][metric.name] = _score(
                 metric, evaluator, x, maps, request, regions, method, classes)
         progress.advance()
     progress.close()
@@ -139,7 +139,7 @@ def _smooth(coarse, sizes):
     return keras.ops.convert_to_numpy(resize(keras.ops.convert_to_tensor(coarse), sizes))
 
 
-def named(methods):
+def name_methods(methods):
     """Methods as a dict by name; names of builders are looked up.
 
     Raises:
@@ -196,7 +196,7 @@ def _heatmaps(method, data, classes, batch_size, seed):
     return maps
 
 
-def _scored(metric, evaluator, data, maps, request, regions, method, classes):
+def _score(metric, evaluator, data, maps, request, regions, method, classes):
     if metric.reads == "method":
         if not isinstance(method, ExplainedModel):
             return np.full(len(maps), np.nan)

@@ -37,7 +37,7 @@ class _Curve:
 
     def see(self, prepared, k, sizes):
         (rank,) = prepared
-        bounds = ops.convert_to_tensor(changed(flat_count(sizes), self.count(sizes)))
+        bounds = ops.convert_to_tensor(count_changed(flat_count(sizes), self.count(sizes)))
         first = ops.take(bounds, k if self.insert else k + 1)[:, None]
         changed_sides = ops.reshape(rank < first, (-1, *sizes))
         return changed_sides if self.insert else ops.logical_not(changed_sides)
@@ -53,7 +53,7 @@ def _over_cells(heatmap, side):
     return heatmap
 
 
-def changed(pixels, steps):
+def count_changed(pixels, steps):
     """How many pixels have changed at each point of a curve, (steps + 1,) int32."""
     return np.round(np.linspace(0, pixels, steps + 1)).astype("int32")
 
@@ -212,4 +212,4 @@ def _curve(evaluator, x, heatmaps, steps, patch_size, baseline, score, insert):
         scores = np.roll(scores, -1, axis=1)  # the image as it is comes last
     pixels = np.prod([values[evaluator.subject(score).index].shape[a]
                       for a in evaluator.subject(score).axes])
-    return Curve(changed(pixels, scores.shape[1] - 1) / np.float32(pixels), scores)
+    return Curve(count_changed(pixels, scores.shape[1] - 1) / np.float32(pixels), scores)

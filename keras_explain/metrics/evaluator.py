@@ -18,7 +18,7 @@ from keras_explain.explainers._prepared import find_frame
 from keras_explain.graph import targets
 from keras_explain.graph.question import SCORES
 from keras_explain.metrics._requests import add_classes, take_classes
-from keras_explain.metrics._subject import Subject, asked
+from keras_explain.metrics._subject import Subject, build_trials
 from keras_explain.progress import VERBOSE, Verbose
 from keras_explain.signatures import Array, Inputs, Score
 
@@ -181,7 +181,8 @@ class Evaluator:
         shapes = tuple(v.shape[1:] for v in values)
         key = (plan, subject.question.score, shapes, heatmaps.shape[1:])
         if key not in self._graphs:
-            self._graphs[key] = asked(subject, plan, shapes, heatmaps.shape[1:], self.batch_size)
+            self._graphs[key] = build_trials(subject, plan, shapes, heatmaps.shape[1:],
+                                             self.batch_size)
         found = predict(self._graphs[key], [*values, heatmaps, request], self.batch_size,
                         self.verbose)
         if not np.isfinite(found).all():
@@ -217,7 +218,7 @@ class Evaluator:
                 f"Expected {len(specs)} inputs, received {len(values)}. Pass them as the model"
                 " takes them."
             )
-        values = [_checked(a, spec) for a, spec in zip(values, specs, strict=True)]
+        values = [_check_array(a, spec) for a, spec in zip(values, specs, strict=True)]
         if len({len(v) for v in values}) != 1:
             raise ValueError(
                 "Expected as many examples in each input, received"
@@ -277,7 +278,7 @@ def maps_of(heatmaps, x=None):
     return check_heatmaps(heatmaps)
 
 
-def _checked(array, spec):
+def _check_array(array, spec):
     array = np.asarray(array)
     shape = tuple(spec.shape[1:])
     fits = array.ndim == len(shape) + 1 and all(

@@ -126,7 +126,7 @@ def weight_randomization(
     if stages is not None:
         stages = check_positive("stages", stages)
     classes = Evaluator(model, target=target, batch_size=batch_size).classes(x)
-    copy, fresh = copied(model, seed)
+    copy, fresh = copy_model(model, seed)
     if weights == "initial" and fresh is None:
         raise ValueError(
             'Expected weights="shuffle" for a subclassed model, whose layers cannot be made anew,'
@@ -181,7 +181,7 @@ def label_randomization(
         ValueError: a subclassed model, which cannot be made anew.
     """
     classes = Evaluator(model, target=target, batch_size=batch_size).classes(x)
-    copy, fresh = copied(model, seed)
+    copy, fresh = copy_model(model, seed)
     if fresh is None:
         raise ValueError(
             "Expected a Functional or Sequential model, whose layers can be made anew, received"
@@ -194,13 +194,13 @@ def label_randomization(
     return Randomization(("labels",), *np.moveaxis([_similarities(*maps)], 1, 0), "labels")
 
 
-def copied(model, seed=0):
+def copy_model(model, seed=0):
     """A copy with weights of its own, and the weights that new layers start with (or None).
 
     Raises:
         ValueError: neither Functional, Sequential nor serializable.
     """
-    with _kept_generators(seed):
+    with _keep_generators(seed):
         try:
             copy = keras.models.clone_model(model)
             fresh = copy.get_weights()
@@ -218,7 +218,7 @@ def copied(model, seed=0):
 
 
 @contextlib.contextmanager
-def _kept_generators(seed):
+def _keep_generators(seed):
     """Keras draws the seeds of new layers from Python's generator: give it back as it was."""
     state = random.getstate()
     random.seed(seed)
@@ -263,13 +263,13 @@ def _new_weights(model, stages, fresh, seed):
 
 def _similarities(before, after):
     """Three rows of N numbers: rank correlation of magnitudes, of the maps, SSIM."""
-    sizes = [_scaled(np.abs(m).astype("float64")) for m in (before, after)]
+    sizes = [_scale(np.abs(m).astype("float64")) for m in (before, after)]
     ranks = [[_rank_correlation(*pair) for pair in zip(*maps, strict=True)]
              for maps in (sizes, (before, after))]
     return [*ranks, [_ssim(*pair) for pair in zip(*sizes, strict=True)]]
 
 
-def _scaled(maps):
+def _scale(maps):
     largest = maps.max(axis=tuple(range(1, maps.ndim)), keepdims=True)
     return maps / np.where(largest > 0, largest, 1)
 

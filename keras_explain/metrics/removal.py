@@ -34,14 +34,14 @@ class _Removal:
     def count(self, sizes):
         return self.samples
 
-    def hidden(self, sizes):
+    def hide(self, sizes):
         return self.masks(tuple(sizes), self.samples, self.size, self.seed)
 
     def prepare(self, heatmap):
         return []
 
     def see(self, prepared, k, sizes):
-        masks = ops.convert_to_tensor(self.hidden(sizes))
+        masks = ops.convert_to_tensor(self.hide(sizes))
         return ops.logical_not(ops.take(masks, k, axis=0))
 
 
@@ -132,7 +132,7 @@ def _sums_and_drops(masks, evaluator, x, heatmaps, size, samples, baseline, scor
     values, heatmaps, request = evaluator.data(x, heatmaps)
     plan = _Removal(masks, samples, size, seed, freeze(baseline, evaluator.subject(score)))
     scores = evaluator.scores(plan, values, heatmaps, request, score).astype("float64")
-    hidden = plan.hidden(heatmaps.shape[1:]).reshape(samples, -1)
+    hidden = plan.hide(heatmaps.shape[1:]).reshape(samples, -1)
     sums = heatmaps.reshape(len(heatmaps), -1).astype("float64") @ hidden.T
     return sums, scores[:, :1] - scores[:, 1:]
 

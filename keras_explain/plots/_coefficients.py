@@ -36,7 +36,7 @@ def coefficient_maps(
         >>> len([axes for axes in figure.axes if axes.images])
         3
     """
-    rows = _checked(rows)
+    rows = _check(rows)
     count = max(len(maps) for maps in rows.values())
     names = _grid.class_names_of(class_names, count)
     height, width = next(iter(rows.values())).shape[1:]
@@ -51,7 +51,7 @@ def coefficient_maps(
     return figure
 
 
-def _checked(rows):
+def _check(rows):
     if not isinstance(rows, dict) or not rows:
         raise ValueError(
             "Expected a dict of at least one row of maps, received"

@@ -102,7 +102,7 @@ def gallery(
         >>> [axes.get_title() for axes in figure.axes if axes.images]
         ['a', 'b', 'c']
     """
-    pixels = _grid.gray(_some(pictures))
+    pixels = _grid.gray(_require_some(pictures))
     captions = [""] * len(pixels) if captions is None else [str(c) for c in captions]
     if len(captions) != len(pixels):
         raise ValueError(
@@ -155,7 +155,7 @@ def error_gallery(
         >>> error_gallery(np.zeros((1, 8, 8)), analysis).axes[0].get_title()
         'is 1\\nsays 2  100 %'
     """
-    pixels = _grid.gray(_some(pictures))
+    pixels = _grid.gray(_require_some(pictures))
     rows = analysis.misclassified[: len(pixels)] if rows is None else np.asarray(rows)
     if len(rows) != len(pixels):
         raise ValueError(
@@ -202,7 +202,7 @@ def _draw_case(axes, pixels, caption, maps, alpha):
         _grid.text(one, name)
 
 
-def _some(pictures):
+def _require_some(pictures):
     pictures = np.asarray(pictures)
     if not pictures.size:
         raise ValueError("Expected at least one image, received none. Leave out empty galleries.")

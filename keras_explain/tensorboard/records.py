@@ -105,7 +105,7 @@ class SeriesWriter:
 
     def _store_header(self):
         """Write the header into the file that is open now, if it is not there."""
-        begun = self.writer.begun_files()
+        begun = self.writer.count_files()
         if self._header is not None and self._stored != begun:
             step, blobs = self._header
             self._write("about", self.about, "pictures", blobs, step)
@@ -140,7 +140,7 @@ def encode_maps(maps, signed, side=MAP_SIDE):
     maps = np.where(finite[:, None, None], maps, 0)
     height, width = maps.shape[1:]
     if max(height, width) > side:
-        maps = np.stack([_shrunk(m, side) for m in maps])
+        maps = np.stack([_shrink(m, side) for m in maps])
     limits = np.abs(maps).max(axis=(1, 2)) if signed else maps.max(axis=(1, 2)).clip(0)
     scale = np.divide(1, limits, where=limits > 0, out=np.zeros_like(limits))
     shares = maps * scale[:, None, None]
@@ -159,7 +159,7 @@ def encode_picture(picture, side=_PICTURE_SIDE, most_bytes=MOST_BYTES // 2):
         most_bytes: what a JPEG's quality is lowered for.
     """
     if max(picture.shape[:2]) > side:
-        picture = _shrunk(picture, side)
+        picture = _shrink(picture, side)
     png = images.encode_png(picture)
     if len(png) < 12_000:
         return png
@@ -179,7 +179,7 @@ def encode_segments(labels):
     )
 
 
-def _shrunk(array, side):
+def _shrink(array, side):
     factor = side / max(array.shape[:2])
     size = [max(1, round(length * factor)) for length in array.shape[1::-1]]
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA)

@@ -54,7 +54,7 @@ class EventWriter:
         self._directory, self._begun = os.fspath(log_dir), 0
         self._begin_file()
 
-    def begun_files(self):
+    def count_files(self):
         """How many files were begun: one, and another each time that the last one was deleted.
 
         Whoever writes a header once writes it again when this number has grown.
@@ -164,7 +164,7 @@ class EventWriter:
         )
         value = summary_pb2.Summary.Value(tag=safe, metadata=metadata, tensor=tensor)
         summary = summary_pb2.Summary(value=[value])
-        self.begun_files()
+        self.count_files()
         self._append(event_pb2.Event(step=_check_step(step), summary=summary))
 
     def _begin_file(self):
@@ -207,10 +207,10 @@ def safe_tag(tag):
         raise ValueError(
             f"Expected a tag, such as 'grad_cam/0', received {tag!r}. Name the series."
         )
-    return re.sub(r"[^A-Za-z0-9_./ -]", _replacement, tag)
+    return re.sub(r"[^A-Za-z0-9_./ -]", _replace, tag)
 
 
-def _replacement(match):
+def _replace(match):
     character = match[0]
     return f"u{ord(character):04x}" if character.isalnum() else "_"
 

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from keras_explain import backend
 from keras_explain.engine.affine import Add, Affine
-from keras_explain.engine.folding import bind, folded
+from keras_explain.engine.folding import bind, fold
 from keras_explain.engine.windows.plan import Plan
 from keras_explain.graph.program import Program
 
@@ -24,7 +24,7 @@ def make(*stack, shape=(9, 7, 3)):
 def outputs(model):
     """What the model gives, and its folded program, bound and unbound."""
     _, program = Program.trace(model)
-    fast = folded(program)
+    fast = fold(program)
     x = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:])).astype("float32")
     tensors = [ops.convert_to_tensor(x)]
     results = [model(x, training=False), fast(tensors), bind(fast)(tensors)]
@@ -81,7 +81,7 @@ def test_padding_that_others_read_stays():
     model = keras.Model(image, [layers.Conv2D(4, 3)(x), layers.AveragePooling2D(2)(x)])
     _, program = Program.trace(model)
     x = np.random.default_rng(1).normal(size=(2, 8, 6, 3)).astype("float32")
-    for want, got in zip(model(x), folded(program)([ops.convert_to_tensor(x)]), strict=True):
+    for want, got in zip(model(x), fold(program)([ops.convert_to_tensor(x)]), strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(want), atol=1e-5)
 
 
@@ -113,14 +113,14 @@ def test_swish_takes_the_form_that_fuses():
 
 def test_swish_is_computed_in_windows():
     _, program = Program.trace(swish_of_all_kinds())
-    plan = Plan(folded(program), program.inputs[0], ((2, 2), (2, 2)))
+    plan = Plan(fold(program), program.inputs[0], ((2, 2), (2, 2)))
     assert all(row.action or "covers" in row.reason or "after" in row.reason for row in plan.rows)
 
 
 def test_swish_in_half_precision_stays():
     layer = layers.Activation("swish", dtype="mixed_float16")
     _, program = Program.trace(make(layer))
-    assert [s.fn for s in folded(program).steps if s.fn is backend.swish] == []
+    assert [s.fn for s in fold(program).steps if s.fn is backend.swish] == []
 
 
 def test_sums_of_maps_take_the_form_for_threads():
@@ -158,14 +158,14 @@ def test_a_convolution_that_others_read_stays():
     model = keras.Model(image, [x, layers.BatchNormalization()(x)])
     _, program = Program.trace(model)
     x = np.random.default_rng(1).normal(size=(2, 9, 7, 3)).astype("float32")
-    for want, got in zip(model(x), folded(program)([ops.convert_to_tensor(x)]), strict=True):
+    for want, got in zip(model(x), fold(program)([ops.convert_to_tensor(x)]), strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(got), ops.convert_to_numpy(want), atol=1e-5)
 
 
 def test_it_follows_the_weights():
     model = make(layers.Conv2D(4, 3), layers.BatchNormalization())
     _, program = Program.trace(model)
-    fast = folded(program)
+    fast = fold(program)
     x = np.random.default_rng(1).normal(size=(2, 9, 7, 3)).astype("float32")
     model.layers[1].moving_mean.assign(model.layers[1].moving_mean + 1.0)
     model.layers[0].kernel.assign(model.layers[0].kernel * 2.0)
@@ -181,4 +181,4 @@ def test_half_precision_and_masked_models_stay_as_they_are():
                                layers.GlobalAveragePooling1D()])
     for model in (half, masked):
         _, program = Program.trace(model)
-        assert not any(isinstance(s.fn, Affine) for s in folded(program).steps)
+        assert not any(isinstance(s.fn, Affine) for s in fold(program).steps)

@@ -37,7 +37,7 @@ def rows(model):
 def test_a_row_that_is_not_finite_has_no_heatmap(name):
     explained = BUILDERS[name](saturating())
     x = rows(explained)
-    run = backend.compiled(explained.explainer, explained.variables)
+    run = backend.compile_function(explained.explainer, explained.variables)
     answer = {k: keras.ops.convert_to_numpy(v) for k, v in run(x).items()}
     good = np.isfinite(x).all(axis=(1, 2, 3))
     alone = keras.ops.convert_to_numpy(explained(x[good])["heatmap"])

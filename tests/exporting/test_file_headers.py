@@ -21,7 +21,7 @@ from keras_explain.exporting import decoding
 from keras_explain.exporting.file_headers import UNKNOWN, read_header
 
 READ = tf.function(read_header, input_signature=[tf.TensorSpec((), tf.string)])
-DECODE = tf.function(lambda data: decoding.decoded(data, 8, 8, 3, "stretch", 2**20),
+DECODE = tf.function(lambda data: decoding.decode_all(data, 8, 8, 3, "stretch", 2**20),
                      input_signature=[tf.TensorSpec((None,), tf.string)])
 SIZES = [(1, 1), (3, 7), (300, 2), (257, 513)]
 
@@ -154,7 +154,7 @@ def test_refused_files_take_no_memory(tmp_path):
 import json, pathlib, resource, sys
 import tensorflow as tf
 from keras_explain.exporting import decoding
-ask = tf.function(lambda x: decoding.decoded(x, 8, 8, 3, "stretch", 2**20),
+ask = tf.function(lambda x: decoding.decode_all(x, 8, 8, 3, "stretch", 2**20),
                   input_signature=[tf.TensorSpec((None,), tf.string)])
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 found = {{}}

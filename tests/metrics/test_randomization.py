@@ -66,7 +66,7 @@ def test_stages_change_the_weights_they_name_and_the_model_keeps_its_own(mode):
 
 def test_shuffling_keeps_the_numbers_and_groups_do_not_change_them():
     model, x = nets.convolutional(), nets.pictures(2)
-    copy, _ = randomization.copied(model)
+    copy, _ = randomization.copy_model(model)
     stages = randomization._stages(copy, None)
     new = randomization._new_weights(copy, stages, None, 0)
     for _, group in stages:
@@ -84,7 +84,7 @@ def test_initial_weights_are_those_of_a_new_model():
     one = metrics.weight_randomization(kx.saliency, model, x, weights="initial", seed=3)
     two = metrics.weight_randomization(kx.saliency, model, x, weights="initial", seed=3)
     np.testing.assert_allclose(one.correlation, two.correlation)
-    copy, fresh = randomization.copied(model)
+    copy, fresh = randomization.copy_model(model)
     assert fresh[1].tolist() == [1] * 5  # gamma
     for a, b in zip(copy.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -32,12 +32,12 @@ class Axis:
     block: int = 1
     packed: bool = False
 
-    def moved(self, start, step, size, window=1, axis=None):
+    def move(self, start, step, size, window=1, axis=None):
         """Cell `j` of the result sees the cells from `start + step * j`, `window` of them."""
         if self.margin != (0, 0):
             before, after = self.margin
             inner = dataclasses.replace(self, size=self.size - before - after, margin=(0, 0))
-            return inner.moved(start - before, step, size, window, axis)
+            return inner.move(start - before, step, size, window, axis)
         if self.packed:
             raise ValueError("several axes in one")
         offset = self.offset + self.scale * (real(start) + (window - 1) / 2)
@@ -47,16 +47,16 @@ class Axis:
             self.axis if axis is None else axis, size, offset, scale, reach,
             larger(self.low, smaller(*ends) - reach), smaller(self.high, larger(*ends) + reach))
 
-    def padded(self, before, after):
+    def pad(self, before, after):
         """With cells added at both ends."""
         if self.packed:
             raise ValueError("several axes in one")
         margin = self.margin[0] + before, self.margin[1] + after
         return dataclasses.replace(self, size=self.size + before + after, margin=margin)
 
-    def settled(self):
+    def settle(self):
         """The same with its margin as cells like others."""
-        return self if self.margin == (0, 0) else self.moved(0, 1, self.size)
+        return self if self.margin == (0, 0) else self.move(0, 1, self.size)
 
     def spread(self, size, window):
         """`size` cells that share the map without its margin evenly, see `follow_sliding`."""
@@ -65,7 +65,7 @@ class Axis:
         known = isinstance(inner.size, int) and isinstance(size, int)  # tensors have no truth here
         same = inner.size is size or known and inner.size == size
         factor = 1.0 if same else real(inner.size) / real(size)
-        return inner.stretched((factor - 1) / 2, factor, size, (window - 1) / 2)
+        return inner.stretch((factor - 1) / 2, factor, size, (window - 1) / 2)
 
     @property
     def is_plain(self):
@@ -74,9 +74,9 @@ class Axis:
                 and (self.offset, self.scale) == (0, 1)
                 and self.low <= 0 and self.high >= self.size - 1)
 
-    def stretched(self, start, step, size, around=0.0, axis=None):
+    def stretch(self, start, step, size, around=0.0, axis=None):
         """Cell `j` of the result lies at cell `start + step * j` and sees `around` beside it."""
-        return self.moved(start - around, step, size, 2 * around + 1, axis)
+        return self.move(start - around, step, size, 2 * around + 1, axis)
 
 
 # Numbers of Python, or scalar tensors ---------------------------------------------------------

@@ -43,7 +43,7 @@ def place(program, source, axes, value, sizes):
         lost = next((s.path or kind(s.fn) for s in program.with_outputs(value).steps
                      if None in found.get(s.outputs[0], ()) and all(
                          None not in found.get(v, ()) for v in s.reads)), "")
-    return tuple(a and a.settled() for a in places), lost
+    return tuple(a and a.settle() for a in places), lost
 
 
 def place_tokens(program, source, axes, value, grid, sizes):
@@ -80,12 +80,12 @@ def _through(step, known, value, k):
     if rule is None:
         return measure(step, known, value, k)
     try:
-        return tuple(a and _checked(a, value) for a in rule(step, known, value))
+        return tuple(a and _check(a, value) for a in rule(step, known, value))
     except (TypeError, ValueError, AttributeError, IndexError):  # an option that is not foreseen
         return measure(step, known, value, k)
 
 
-def _checked(axis, value):
+def _check(axis, value):
     size = value.spec.shape[axis.axis]
     if axis.packed:
         return axis
@@ -99,13 +99,13 @@ def _rule(step):
     keras_own = type(fn).__module__.startswith(("keras.", "keras_explain.")) and (
         not has_weights(fn) or is_built_in(fn))
     if _is_keras_activation(fn):
-        return _merged
+        return _merge
     if not keras_own or name == "Activation" and not _is_keras_activation(fn.activation):
         return None
     if is_attention(fn):
-        return _attended
+        return _keep_queries
     if name in POINTWISE or name in OVER_CHANNELS or name in _IN_PLACE:
-        return _merged
+        return _merge
     if name in _RULES:
         return _RULES[name]
     ends = [end for end in _FAMILIES if name.rstrip("123D") == end]
@@ -120,7 +120,7 @@ def _is_keras_activation(fn):
 # Steps that keep or join maps -----------------------------------------------------------------
 
 
-def _merged(step, known, value):
+def _merge(step, known, value):
     """Maps of one size are joined cell by cell: the middle of where they lie.
 
     A cell that looks at places far apart, as where a picture is joined with its mirror image,
@@ -144,10 +144,10 @@ def _merged(step, known, value):
     return result
 
 
-def _attended(step, known, value):
+def _keep_queries(step, known, value):
     """Each row of an attention layer stays where its query is."""
     query = step.reads[0]
-    return _merged(step, {query: known.get(query, _lose(step, known, value))}, value)
+    return _merge(step, {query: known.get(query, _lose(step, known, value))}, value)
 
 
 def _middle(axes):
@@ -157,7 +157,7 @@ def _middle(axes):
     if any(a.axis != one.axis or a.block != one.block for a in axes):
         return None
     if any(a.margin != one.margin for a in axes):
-        axes = [a.settled() for a in axes]
+        axes = [a.settle() for a in axes]
         one = axes[0]
     if any(_lie_apart(one, a) for a in axes[1:]):
         return None

@@ -37,7 +37,7 @@ def measure(step, known, value, k):
 
 def _axis(step, read, axis, value, k):
     """The same axis after the step, from the answers to each row."""
-    rows = _chosen(read.spec.shape[axis.axis])
+    rows = _choose_rows(read.spec.shape[axis.axis])
     changes = _changes(step, read, axis.axis, rows, k)
     if changes is None:
         return None
@@ -54,10 +54,10 @@ def _axis(step, read, axis, value, k):
         same = (start, step_size) == (0, 1) and changes.shape[b] == read.spec.shape[axis.axis]
         return dataclasses.replace(axis, axis=b) if same else None
     around = ((width - 1) * abs(step_size) + max(abs(step_size), 1) - 1) / 2
-    return axis.stretched(start, step_size, value.spec.shape[b], around, axis=b)
+    return axis.stretch(start, step_size, value.spec.shape[b], around, axis=b)
 
 
-def _chosen(size):
+def _choose_rows(size):
     """All rows, or those in the middle and some of the others."""
     if size <= _MOST_ROWS:
         return np.arange(size)
@@ -125,11 +125,11 @@ def _line(rows, answer):
     if np.abs(start + slope * rows[used] - middle).max() > _NEAR or (
         abs(slope) * np.ptp(rows[used]) < 0.9):
         return None
-    step = _snapped(1 / slope) if abs(slope) < 1 else 1 / _snapped(slope)
+    step = _snap(1 / slope) if abs(slope) < 1 else 1 / _snap(slope)
     begin = -start / slope
     return (round(2 * begin) / 2 if abs(2 * begin - round(2 * begin)) < 0.2 else begin), step, width
 
 
-def _snapped(number):
+def _snap(number):
     near = round(number)
     return float(near) if near and abs(number - near) < 0.03 * abs(near) else float(number)

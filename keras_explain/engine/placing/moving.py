@@ -12,20 +12,20 @@ def follow_padded(step, known, value):
     pads = step.fn.padding if hasattr(step.fn, "padding") else step.fn.cropping
     pads = [pads] if isinstance(pads[0], int) else pads
     if hasattr(step.fn, "padding"):
-        return move_along(step, known, lambda a, n: a.padded(*pads[n]))
-    return move_along(step, known, lambda a, n: a.moved(pads[n][0], 1, a.size - sum(pads[n])))
+        return move_along(step, known, lambda a, n: a.pad(*pads[n]))
+    return move_along(step, known, lambda a, n: a.move(pads[n][0], 1, a.size - sum(pads[n])))
 
 
 def follow_padded_by(step, known, value):
     pads = step.fn.pad_width
-    return [a and a.padded(*pads[a.axis]) for a in known[step.reads[0]]]
+    return [a and a.pad(*pads[a.axis]) for a in known[step.reads[0]]]
 
 
 def follow_flipped(step, known, value):
     rank, axis = len(value.spec.shape), step.fn.axis
     axes = range(rank) if axis is None else [axis] if isinstance(axis, int) else axis
     axes = {a % rank for a in axes}
-    return [None if a is None else a.moved(a.size - 1, -1, a.size) if a.axis in axes else a
+    return [None if a is None else a.move(a.size - 1, -1, a.size) if a.axis in axes else a
             for a in known[step.reads[0]]]
 
 
@@ -40,7 +40,7 @@ def follow_rotated(step, known, value):
             return a
         axis = a.axis if turns == 2 else one + two - a.axis
         turned = turns == 2 or (turns == 1) == (a.axis == two)
-        return a.moved(a.size - 1, -1, a.size, axis=axis) if turned else a.moved(
+        return a.move(a.size - 1, -1, a.size, axis=axis) if turned else a.move(
             0, 1, a.size, axis=axis)
 
     return [move(a) for a in known[step.reads[0]]]
@@ -84,7 +84,7 @@ def follow_reshaped(step, known, value):
             if 1 < new[b] < size and apart[b] * new[b] == distance * size:
                 rows = size // new[b]
                 whole = dataclasses.replace(a, block=1, packed=False)
-                return whole.moved(0, rows, new[b], rows, axis=b)
+                return whole.move(0, rows, new[b], rows, axis=b)
         return None
 
     return [a and move(a) for a in known[step.reads[0]]]
@@ -125,7 +125,7 @@ def follow_sliced(step, known, value):
 def _cut(a, key, axis):
     if isinstance(a.size, int):
         numbers = range(a.size)[key]
-        return a.moved(numbers.start, numbers.step, len(numbers), axis=axis)
+        return a.move(numbers.start, numbers.step, len(numbers), axis=axis)
     step = 1 if key.step is None else key.step
     start = key.start if key.start is not None else 0 if step > 0 else a.size - 1
     start = start + a.size if isinstance(start, int) and start < 0 else start
@@ -133,7 +133,7 @@ def _cut(a, key, axis):
     stop = stop + a.size if key.stop is not None and stop < 0 else stop
     stop = smaller(stop, a.size) if step > 0 else stop
     size = (stop - start + step - (1 if step > 0 else -1)) // step
-    return a.moved(start, step, size, axis=axis)
+    return a.move(start, step, size, axis=axis)
 
 
 
@@ -146,4 +146,4 @@ def follow_center_cropped(step, known, value):
              for a, n in zip(places, wanted, strict=False)]
     if any(small):
         raise ValueError("not cropped")
-    return move_along(step, known, lambda a, n: a.moved((a.size - wanted[n]) // 2, 1, wanted[n]))
+    return move_along(step, known, lambda a, n: a.move((a.size - wanted[n]) // 2, 1, wanted[n]))

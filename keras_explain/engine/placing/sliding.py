@@ -52,13 +52,13 @@ def follow_sliding(step, known, value):
     def move(a, n):
         reach, stride = (kernel[n] - 1) * dilation[n] + 1, strides[n]
         if fn.padding == "same":
-            return a.settled().spread(-(-a.size // stride), reach)
+            return a.settle().spread(-(-a.size // stride), reach)
         if fn.padding == "causal":
-            return a.moved(1 - reach, stride, -(-a.size // stride), reach)
+            return a.move(1 - reach, stride, -(-a.size // stride), reach)
         size = (a.size - reach) // stride + 1
         if _keeps_whole(a, size, reach, stride):
             return a.spread(size, max(reach, stride))
-        return a.moved(0, stride, size, reach)
+        return a.move(0, stride, size, reach)
 
     return move_along(step, known, move)
 
@@ -95,15 +95,15 @@ def follow_transposed(step, known, value):
             before = reach - 1 - min(-(-total // 2), reach - 1)
         elif more[n] is not None:
             size = (a.size - 1) * stride + reach + more[n]
-        return a.stretched((before - (reach - 1) / 2) / stride, 1 / stride, size,
-                          (reach - 1) / (2 * stride))
+        return a.stretch((before - (reach - 1) / 2) / stride, 1 / stride, size,
+                         (reach - 1) / (2 * stride))
 
     return move_along(step, known, move)
 
 
 def follow_repeated(step, known, value):
     times = per_axis(step.fn.size, len(_spatial(step)))
-    return move_along(step, known, lambda a, n: a.stretched(
+    return move_along(step, known, lambda a, n: a.stretch(
         (1 / times[n] - 1) / 2, 1 / times[n], a.size * times[n]))
 
 
@@ -128,10 +128,10 @@ def follow_resized(step, known, value):
                 seen = ops.cast(seen, "int32")
             start = (a.size - seen) // 2 if crop else -((seen - a.size) // 2)
             if crop:
-                a = a.moved(start, 1, seen)
+                a = a.move(start, 1, seen)
                 start = 0
         factor = real(seen) / size
-        return a.stretched(start + (factor - 1) / 2, factor, size, 0.5)
+        return a.stretch(start + (factor - 1) / 2, factor, size, 0.5)
 
     return [move(a) for a in known[step.reads[0]]]
 

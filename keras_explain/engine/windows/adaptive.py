@@ -72,7 +72,7 @@ class Search:
         first = np.ravel_multi_index(np.meshgrid(*lines, indexing="ij"), counts).ravel()
         first = ops.convert_to_tensor(first.astype("int32"))
         known = evaluate(first)
-        drops = _interpolated(ops.reshape(known, [len(x) for x in lines]), lines, counts)
+        drops = _interpolate(ops.reshape(known, [len(x) for x in lines]), lines, counts)
         drops = ops.scatter_update(ops.reshape(drops, (-1,)), first[:, None], known)
         rest = ops.ones_like(drops)
         rest = ops.scatter_update(rest, first[:, None], ops.zeros_like(known))
@@ -87,7 +87,7 @@ class Search:
         return drops
 
 
-def _interpolated(known, lines, counts):
+def _interpolate(known, lines, counts):
     """Linear interpolation, axis by axis."""
     for axis, (line, count) in enumerate(zip(lines, counts, strict=True)):
         weights = np.stack([np.interp(np.arange(count), line, one) for one in np.eye(len(line))])

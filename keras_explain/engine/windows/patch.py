@@ -23,18 +23,18 @@ class Patch:
         self.stack = ops.concatenate([_one(fill, image) for fill in fills.each])
         if fills.inpainted is not None:
             self.pixels = ops.cast(_one(fills.image, image), "float32")
-            self.blurred = sliding.blurred(self.pixels, fills.axes, fills.sigmas)
+            self.blurred = sliding.blur(self.pixels, fills.axes, fills.sigmas)
 
     def at(self, positions):
         """What stands there, (B, rows..., channels)."""
         found = positions.cut_of(self.stack, self.frame, positions.fill)
         if self.fills.inpainted is None:
             return found
-        painted = hiding.to_dtype(self._inpainted(positions), found.dtype)
+        painted = hiding.to_dtype(self._inpaint(positions), found.dtype)
         chosen = ops.equal(positions.fill, self.fills.inpainted)
         return ops.where(ops.reshape(chosen, (-1, *[1] * (len(found.shape) - 1))), painted, found)
 
-    def _inpainted(self, positions):
+    def _inpaint(self, positions):
         """`hiding.inpaint`, from the blurred image less what the patch itself gives to it."""
         rank = len(self.extents)
         inside = positions.cut(self.pixels, self.frame)

@@ -9,7 +9,7 @@ import numpy as np
 from keras_explain.engine.affine import Affine
 from keras_explain.engine.windows import span
 from keras_explain.engine.windows.rules import action
-from keras_explain.graph.masks import carried_masks
+from keras_explain.graph.masks import carry_masks
 
 # Above this share of the map a window saves less than gathering it costs.
 LARGEST_WINDOW = 0.75
@@ -114,8 +114,8 @@ class Plan:
 
     def positions_at_a_time(self, batch_size):
         """As many positions as need no more memory than a batch of whole maps."""
-        whole = max((_held(row.step, {}) for row in self.rows), default=1)
-        held = max((_held(row.step, self.windows) for row in self.rows), default=1)
+        whole = max((_count_numbers(row.step, {}) for row in self.rows), default=1)
+        held = max((_count_numbers(row.step, self.windows) for row in self.rows), default=1)
         return batch_size * max(1, min(LARGEST_CHUNK, int(whole / held)))
 
     def macs(self):
@@ -136,7 +136,7 @@ def plannable(program, value):
     specs = [v.spec for step in program.steps for v in step.outputs]
     if any(spec is None or None in spec.shape[1:] for spec in specs):
         return "some maps have no fixed size"
-    if carried_masks(program.steps):
+    if carry_masks(program.steps):
         return "the model masks steps of time"
     if any(spec.dtype in ("float16", "bfloat16") for spec in specs):
         return "the model computes in half precision"
@@ -152,7 +152,7 @@ def _is_flat(step):
     return isinstance(step.fn, Affine) and step.fn.kind == "flat"
 
 
-def _held(step, windows):
+def _count_numbers(step, windows):
     """Numbers that a step reads and writes, at one position."""
     if _is_flat(step):
         windows = {}  # it may have to take the whole map after all

@@ -204,7 +204,7 @@ def _agrees(step, reads, window):
                 state_mapping=_random_weights(step, rng)):
             arrays = {name: ops.convert_to_numpy(_as_map(a, extents))
                       for name, a in _arrays(step).items()}
-            for sample in (_everywhere, _by_places, _positive):
+            for sample in (_vary_everywhere, _by_places, _positive):
                 maps = {v: sample(rng, v.spec, 2 if is_map else 1) for v, is_map in reads.items()}
                 whole = _call(step, {v: _tensor(x, v) for v, x in maps.items()}, {}, step.fn)
                 part = _call(
@@ -235,7 +235,7 @@ def _random_weights(step, rng):
             for v in variables if "float" in v.dtype]
 
 
-def _everywhere(rng, spec, rows):
+def _vary_everywhere(rng, spec, rows):
     scale = 1.0 if "float" in spec.dtype else 20.0
     x = rng.normal(size=(rows, *spec.shape[1:])) * scale
     return x if "float" in spec.dtype else np.abs(x)
@@ -243,7 +243,7 @@ def _everywhere(rng, spec, rows):
 
 def _by_places(rng, spec, rows):
     """Tiny numbers in one half of the map and large ones in the other."""
-    x = _everywhere(rng, spec, rows)
+    x = _vary_everywhere(rng, spec, rows)
     half = np.arange(x.shape[1]) < x.shape[1] // 2
     scale = np.where(half, 1e-3, 100.0) if "float" in spec.dtype else np.where(half, 0.0, 2.0)
     return x * scale.reshape(-1, *[1] * (x.ndim - 2))

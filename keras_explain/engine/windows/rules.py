@@ -45,7 +45,7 @@ def _convolution(step, windows):
     if not is_pointwise(fn.activation, shape[-1], len(shape) - 2):
         return "its activation looks at the whole map"
     if fn.kind == "transpose":
-        return _transposed(step, windows)
+        return _transpose(step, windows)
     kernel = fn.kernel_shape[:-2]
     strides = fn.strides * len(kernel) if len(fn.strides) == 1 else fn.strides
     window, frame = _slide(step, windows, kernel, strides, fn.dilation, fn.padding)
@@ -70,7 +70,7 @@ def _before(padding, kernel, stride, dilation, extent):
     return span.same_padding(extent, kernel, stride, dilation)[0] if padding == "same" else 0
 
 
-def _transposed(step, windows):
+def _transpose(step, windows):
     fn, value = step.fn, step.reads[0]
     kernel, extents = fn.kernel_shape[:-2], step.outputs[0].spec.shape[1:-1]
     if fn.layer.output_padding is not None or any(d > 1 for d in fn.dilation):
@@ -147,7 +147,7 @@ def _shift(step, windows):
     pads = [pads] if isinstance(pads[0], int) else pads
     sign = 1 if hasattr(fn, "padding") else -1
     extents = step.outputs[0].spec.shape[1:-1]
-    window = tuple(s.shifted(sign * p[0], extent)
+    window = tuple(s.shift(sign * p[0], extent)
                    for s, p, extent in zip(windows[value], pads, extents, strict=True))
     frame = tuple(span.Region(s.start - sign * p[0], s.size)
                   for s, p in zip(window, pads, strict=True))
@@ -158,5 +158,5 @@ def _upsampling(step, windows):
     value, size = step.reads[0], step.fn.size
     sizes = (size,) if isinstance(size, int) else size
     spans = windows[value]
-    window = tuple(s.repeated(n) for s, n in zip(spans, sizes, strict=True))
+    window = tuple(s.repeat(n) for s, n in zip(spans, sizes, strict=True))
     return Action(window, {value: span.regions(spans)}, lambda x, positions, fn: fn(x[0]))

@@ -30,7 +30,7 @@ class Span:
         """The frame that is the whole axis."""
         return Region(np.zeros_like(self.start), self.extent)
 
-    def shifted(self, before, extent):
+    def shift(self, before, extent):
         """On a map that was padded (or cropped, with a negative number) by `before` rows."""
         low, high = self.low + before, self.high + before
         start = self.start + before
@@ -38,7 +38,7 @@ class Span:
             return Span(low, high, extent, start, self.size)
         return Span(low, high, extent)
 
-    def repeated(self, times):
+    def repeat(self, times):
         """On a map in which every row stands `times` times."""
         return Span(self.low * times, self.high * times + times - 1, self.extent * times,
                     self.start * times, self.size * times)

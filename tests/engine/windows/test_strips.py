@@ -8,7 +8,7 @@ from test_windows import alive, brute_force, check
 
 import keras_explain as kx
 from keras_explain.engine.affine import Affine
-from keras_explain.engine.folding import folded
+from keras_explain.engine.folding import fold
 from keras_explain.engine.windows import run, strips
 from keras_explain.graph.program import Program
 
@@ -110,5 +110,5 @@ def test_a_flattened_map_that_others_read_stays():
     image = keras.Input((8, 6, 3))
     x = layers.Flatten()(layers.Conv2D(4, 3)(image))
     _, program = Program.trace(keras.Model(image, [layers.Dense(3)(x), layers.Dense(2)(x)]))
-    kinds = [s.fn.kind for s in folded(program).steps if isinstance(s.fn, Affine)]
+    kinds = [s.fn.kind for s in fold(program).steps if isinstance(s.fn, Affine)]
     assert kinds == ["conv", "dense", "dense"]
