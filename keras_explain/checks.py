@@ -4,6 +4,8 @@ import difflib
 import numbers
 from collections.abc import Iterable
 
+import numpy as np
+
 
 def check_positive(name, value, remedy=""):
     """`value` as an int of at least 1.
@@ -41,6 +43,17 @@ def check_per_axis(name, value, remedy=""):
             f" {value!r}. {remedy}".rstrip()
         )
     return tuple(int(n) for n in several)
+
+
+def check_bool(name, value):
+    """`value` as a bool; those of NumPy are welcome.
+
+    Raises:
+        ValueError: it is none, though Python would take it for true or false.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"Expected `{name}` to be True or False, received {value!r}.")
+    return bool(value)
 
 
 def check_choice(name, value, allowed):

@@ -44,7 +44,8 @@ class SavedExplainer:
 
     Raises:
         FileNotFoundError: no export at `path`.
-        ValueError: no such signature or output, a missing column, columns of different lengths.
+        ValueError: a damaged explanation.json, no such signature or output, a missing column,
+            columns of different lengths.
 
     Example:
         >>> explain = SavedExplainer("served/1")                       # doctest: +SKIP
@@ -66,9 +67,7 @@ class SavedExplainer:
                 f"Expected a folder that `keras_explain.export` wrote, received {path} without"
                 " explanation.json. Name the version's folder, as in served/1."
             )
-        about = json.loads(file.read_text(encoding="utf-8"))
-        self.classes = about["classes"]
-        known = about["signatures"]
+        self.classes, known = _read_about(file)
         if signature is None:
             signature = "explain_image" if "explain_image" in known else "explain"
         _check_known("signature", [signature], known)
@@ -247,3 +246,22 @@ def _check_known(what, names, known):
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"Expected `{what}` among {sorted(known)}, received {unknown[0]!r}.")
+
+
+def _read_about(file):
+    """The number of classes and the signatures that an explanation.json tells of."""
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        classes, signatures = about["classes"], about["signatures"]
+        columns = [spec for signature in signatures.values() for side in ("inputs", "outputs")
+                   for spec in signature[side].values()]
+        whole = isinstance(classes, (int, type(None))) and bool(signatures) and all(
+            isinstance(spec["dtype"], str) and all(
+                n is None or isinstance(n, int) for n in spec["shape"] or ()) for spec in columns)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"Expected {file} as `keras_explain.export` wrote it, with the classes and the inputs"
+            " and outputs of each signature, received another one. Export the model again.")
+    return classes, signatures

@@ -4,13 +4,11 @@ A *baseline* is what the user asks for: a word, a number, a color, an array, or 
 A *fill* is one of these, and `Fills` are those of a baseline on a batch.
 """
 
-import base64
-import zlib
-
 import keras
 import numpy as np
 from keras import ops
 
+from keras_explain.engine import packing
 from keras_explain.engine.noise import normal
 from keras_explain.engine.sliding import blur
 
@@ -26,7 +24,8 @@ def check(name, value, spec, of_parts=False):
 
     Args:
         name: of the argument, for the error.
-        value: what the user gave: a word, a number, an array, or what `to_config` made of it.
+        value: what the user gave: a word, a number, an array, or what `packing.to_config` made
+            of it.
         spec: symbolic input that it is to fit.
         of_parts: whether parts of an input are hidden, so that a fill may depend on the rest of
             it ("inpaint"), and may be several ("several", or an array with an axis of fills).
@@ -60,7 +59,15 @@ def check(name, value, spec, of_parts=False):
         raise ValueError(
             f'Expected `{name}` "zero" or "mean", because the input is text, received {value!r}.'
         )
-    value = from_config(value)
+    if isinstance(value, dict) and not {"shape", "float32"} & set(value):
+        raise ValueError(
+            f"Expected `{name}` to be one of {NAMED}, a number, a color or an array, received a"
+            f" dict of {list(value)}."
+        )
+    value = packing.from_config(value, spec)
+    if not np.isfinite(value).all():
+        raise ValueError(
+            f"Expected `{name}` of finite numbers, received NaN or infinity. Clean it first.")
     known = tuple(1 if n is None else n for n in shape)
     one = value.shape
     if of_parts and _is_stack(value, spec) and len(value):
@@ -75,22 +82,6 @@ def check(name, value, spec, of_parts=False):
             f" an input of shape {tuple(shape)}, received an array of shape {value.shape}."
         )
     return value
-
-
-def to_config(value):
-    """A checked baseline in a form that JSON holds; large arrays as packed bytes."""
-    if isinstance(value, str) or value.size <= 16:
-        return value if isinstance(value, str) else value.tolist()
-    packed = base64.b64encode(zlib.compress(value.tobytes())).decode()
-    return {"shape": list(value.shape), "float32": packed}
-
-
-def from_config(value):
-    """The float32 array that `to_config` packed; arrays and lists pass through."""
-    if isinstance(value, dict):
-        numbers = np.frombuffer(zlib.decompress(base64.b64decode(value["float32"])), "float32")
-        return numbers.reshape(value["shape"])
-    return np.asarray(value, "float32")
 
 
 def split(value, spec):

@@ -12,6 +12,7 @@ from keras import ops, tree
 from keras_explain.checks import check_choice
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Target
+from keras_explain.explainers._saved import read_config
 from keras_explain.graph import targets
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.question import Question
@@ -170,10 +171,7 @@ class Explainer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        config = {**config, "model": keras.saving.deserialize_keras_object(config["model"])}
-        if isinstance(config["target"], dict):  # a serialized callable
-            config["target"] = keras.saving.deserialize_keras_object(config["target"])
-        return cls(**config)
+        return read_config(cls, config)
 
     def variant(self, **changes: Any) -> "Explainer":
         """The same method on the same model, which is shared, with other options."""

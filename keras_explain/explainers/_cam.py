@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_explain import backend
-from keras_explain.checks import check_integer, check_per_axis
+from keras_explain.checks import check_bool, check_integer, check_per_axis
 from keras_explain.engine.resizing import lay
 from keras_explain.engine.resizing import resize as resized
 from keras_explain.explainers._base import Explainer
@@ -53,7 +53,7 @@ class FeatureMap(Explainer):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(model, **options)
-        self.node_index, self.resize = node_index, resize
+        self.node_index, self.resize = node_index, check_bool("resize", resize)
         if node_index is not None:
             self.node_index = check_integer("node_index", node_index, 0)
         self.reshape = None if reshape is None else check_per_axis(

@@ -13,6 +13,7 @@ from keras_explain.data.preparing import as_arrays, prepares
 from keras_explain.explainers._blank import find_causes
 from keras_explain.explainers._own_answers import check_answers, check_drawn, is_checked
 from keras_explain.explainers._prepared import Preparation
+from keras_explain.explainers._saved import whole
 from keras_explain.graph import targets
 
 _watched = threading.local()  # the models that this thread is running
@@ -57,6 +58,11 @@ class ExplainedModel(keras.Model):
         """Before an export: does it answer as the user's model? `predict` asks by itself."""
         if check_drawn(self.explainer):
             self.predict_function = None
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        with whole("an explained model"):
+            return super().from_config(config, custom_objects)
 
     def export(self, filepath, format="tf_saved_model", **options):
         self.check()

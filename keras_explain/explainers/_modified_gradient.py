@@ -4,6 +4,7 @@ from typing import Any, Unpack
 
 import keras
 
+from keras_explain.checks import check_bool
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers.saliency import maps_of
@@ -34,7 +35,7 @@ class ModifiedGradient(Explainer):
         self, model: keras.Model, *, signed: bool = False, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(model, **options)
-        self.signed = signed
+        self.signed = check_bool("signed", signed)
         plain, self.question.program = self.question.program, self.question.program.replace(
             self._replace)
         changed = [a.fn is not b.fn for a, b in zip(

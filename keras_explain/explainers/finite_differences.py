@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_explain.checks import check_integer
+from keras_explain.checks import check_bool, check_integer
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.preparing import answer
 from keras_explain.graph import targets
@@ -39,7 +39,8 @@ class FiniteDifferences:
         batch_size = check_integer("batch_size", batch_size, 2)
         self.model = (functools.partial(answer, model) if isinstance(model, keras.Model)
                       else model)
-        self.target, self.signed, self.epsilon = target, signed, epsilon
+        self.target, self.epsilon = target, epsilon
+        self.signed = check_bool("signed", signed)
         self.channel_axis, self.batch_size = channel_axis, batch_size
 
     def __call__(self, x):

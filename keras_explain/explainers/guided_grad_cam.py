@@ -4,6 +4,7 @@ from typing import Annotated, Any, Unpack
 
 import keras
 
+from keras_explain.checks import check_bool
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import SignedOptions
@@ -26,7 +27,7 @@ class GuidedGradCAM(Explainer):
         self.parts = _Parts(cam, fine)
         self.explain_inputs([self.question.program.inputs[i] for i in seen])
         self.keys = cam.keys
-        self.signed = signed
+        self.signed = check_bool("signed", signed)
 
     def compute(self, values, request):
         cam, fine = self.parts.cam, self.parts.fine

@@ -5,6 +5,7 @@ from typing import Annotated, Unpack
 import keras
 from keras import ops
 
+from keras_explain.checks import check_bool
 from keras_explain.explainers._cam import CAM
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import FeatureMapOptions
@@ -17,7 +18,7 @@ class HiResCAM(CAM):
 
     def __init__(self, model, *, signed=False, **options):
         super().__init__(model, **options)
-        self.signed = signed
+        self.signed = check_bool("signed", signed)
 
     def combine(self, features, gradients):
         heatmap = ops.sum(gradients * features, axis=-1)

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_explain import backend
 from keras_explain.checks import check_choice, check_positive
-from keras_explain.engine import hiding
+from keras_explain.engine import hiding, packing
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options
 from keras_explain.explainers._repeated import RepeatedGradients
@@ -119,7 +119,7 @@ class IntegratedGradients(RepeatedGradients):
         return hiding.baseline(x, heatmap_axes(self.question.program, value), given)
 
     def get_config(self):
-        given = [hiding.to_config(b) for b in self.baseline]
+        given = [packing.to_config(b) for b in self.baseline]
         if len(given) > 1:
             given = {str(k): b for k, b in zip(self.keys, given, strict=True)}
         else:
@@ -140,7 +140,7 @@ def _per_input(given, explained, keys):
     found = []
     for key, value in zip(keys, explained, strict=True):
         one = by_name[str(key)] if several else given
-        one = one if isinstance(one, str) else hiding.from_config(one)
+        one = one if isinstance(one, str) else packing.from_config(one, value.spec)
         if _is_stack(one, value):
             for single in one:
                 hiding.check("baseline", single, value.spec)

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_explain.checks import check_choice, check_per_axis, check_positive
-from keras_explain.engine import hiding, sliding
+from keras_explain.engine import hiding, packing, sliding
 from keras_explain.engine.folding import bind, fold
 from keras_explain.engine.precision import is_native, reduce_precision
 from keras_explain.engine.windows.adaptive import Search
@@ -180,7 +180,7 @@ class Occlusion(Explainer):
             **super().get_config(),
             "patch_size": self.patch_size,
             "stride": self.stride,
-            "baseline": hiding.to_config(self.baseline),
+            "baseline": packing.to_config(self.baseline),
             "batch_size": self.batch_size,
             "engine": self.engine,
             "precision": self.precision,

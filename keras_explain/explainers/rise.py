@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_explain import backend
 from keras_explain.checks import check_choice, check_integer, check_per_axis, check_positive
-from keras_explain.engine import hiding, sliding
+from keras_explain.engine import hiding, packing, sliding
 from keras_explain.engine.folding import bind, fold
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
@@ -144,7 +144,7 @@ class RISE(Explainer):
     def get_config(self):
         return {**super().get_config(), "samples": self.samples, "grid": self.grid,
                 "probability": self.probability,
-                "baseline": hiding.to_config(self.baseline), "estimator": self.estimator,
+                "baseline": packing.to_config(self.baseline), "estimator": self.estimator,
                 "sampling": self.sampling, "seed": self.seed, "batch_size": self.batch_size}
 
 

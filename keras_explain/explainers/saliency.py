@@ -5,6 +5,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_explain.checks import check_bool
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import SignedOptions
@@ -18,7 +19,7 @@ class Saliency(Explainer):
 
     def __init__(self, model, *, signed=False, **options):
         super().__init__(model, **options)
-        self.signed = signed
+        self.signed = check_bool("signed", signed)
         self.explain_gradients()
 
     def compute(self, values, request):

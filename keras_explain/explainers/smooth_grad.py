@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Unpack
 import keras
 from keras import ops
 
-from keras_explain.checks import check_choice, check_integer, check_positive
+from keras_explain.checks import check_bool, check_choice, check_integer, check_positive
 from keras_explain.engine.noise import normal
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import SignedOptions
@@ -36,7 +36,7 @@ class SmoothGrad(RepeatedGradients):
                 " sign. Leave `signed` out."
             )
         self.samples, self.noise, self.form = samples, noise, form
-        self.signed, self.seed = signed, seed
+        self.signed, self.seed = check_bool("signed", signed), seed
 
     def compute(self, values, request):
         points, head = self.question.split_at(values, self.cut)

@@ -67,6 +67,10 @@ class Question:
             values = default
         else:
             choices = self.input if isinstance(self.input, tuple) else (self.input,)
+            if not choices or None in choices:
+                raise ValueError(
+                    "Expected `input` to be a name or an index, or a list of at least one, received"
+                    f" {self.input!r}. Leave it out to explain all of them.")
             values = [_choose(self.signature, c, "input", self.model) for c in choices]
         self.explained = tuple(values)
         if isinstance(self.signature, dict):

@@ -59,7 +59,13 @@ class ImageSubject:
     def from_dict(cls, data: dict[str, Any]) -> "ImageSubject":
         """The inverse of `to_dict`."""
         image, segments = _array_from_dict(data["image"]), _array_from_dict(data["segments"])
-        return cls(image, segments, data["channels"])
+        channels = data["channels"]
+        if channels not in (None, 0, -1) or image.ndim != 2 + (channels is not None):
+            raise ValueError(f"channels {channels!r:.60} of an image of shape {image.shape}")
+        sizes = image.shape[1:] if channels == 0 else image.shape[:2]
+        if segments.shape != sizes or segments.dtype.kind not in "iu" or segments.min() < 0:
+            raise ValueError(f"segments of shape {segments.shape} for an image of {sizes}")
+        return cls(image, segments, channels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,7 +109,14 @@ class TextSubject:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TextSubject":
         """The inverse of `to_dict`."""
-        return cls(data["text"], tuple(data["words"]), tuple(map(tuple, data["spans"])))
+        text, words = data["text"], tuple(data["words"])
+        spans = tuple((start, end, feature) for start, end, feature in data["spans"])
+        if not all(isinstance(t, str) for t in (text, *words)) or not all(
+                all(isinstance(n, int) for n in span)
+                and 0 <= span[0] <= span[1] <= len(text) and 0 <= span[2] < len(words)
+                for span in spans):
+            raise ValueError("words that are not in the text")
+        return cls(text, words, spans)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,7 +156,14 @@ class TabularSubject:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TabularSubject":
         """The inverse of `to_dict`."""
-        return cls(tuple(data["features"]), tuple(data["columns"]), tuple(data["values"]))
+        features, columns, values = (tuple(data[k]) for k in ("features", "columns", "values"))
+        if not len(features) == len(columns) == len(values) or not all(
+                isinstance(name, str) for name in (*features, *columns)):
+            raise ValueError(f"{len(features)} features of {len(columns)} columns")
+        if not all(v is None or isinstance(v, (str, int)) or isinstance(v, float)
+                   and np.isfinite(v) for v in values):
+            raise ValueError("values that are no numbers or texts")
+        return cls(features, columns, values)
 
 
 SUBJECTS = {cls.kind: cls for cls in (ImageSubject, TextSubject, TabularSubject)}
@@ -166,5 +186,7 @@ def _array_to_dict(array):
 
 
 def _array_from_dict(data):
-    flat = np.frombuffer(base64.b64decode(data["base64"]), np.dtype(data["dtype"]))
+    flat = np.frombuffer(base64.b64decode(data["base64"], validate=True), np.dtype(data["dtype"]))
+    if flat.dtype.kind not in "fiub":
+        raise ValueError(f"an array of {flat.dtype}")
     return flat.reshape(data["shape"])

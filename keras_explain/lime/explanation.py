@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from keras_explain.checks import check_choice
+from keras_explain.lime._saved import parse, read_fields
 from keras_explain.lime._subjects import (
-    SUBJECTS,
     ImageSubject,
     TabularSubject,
     TextSubject,
@@ -228,21 +228,9 @@ class Explanation:
         """The inverse of `to_dict`: every number is the same to the last bit.
 
         Raises:
-            ValueError: not a dict of this format.
+            ValueError: not a dict of this format, or a damaged one.
         """
-        if not isinstance(data, dict) or data.get("format") != _FORMAT:
-            received = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise ValueError(
-                f"Expected a dict from Explanation.to_dict() with format {_FORMAT}, received "
-                f"{received!r}. Write the explanation again with this version."
-            )
-        data = {key: value for key, value in data.items() if key != "format"}
-        subject = data.pop("subject")
-        data["subject"] = SUBJECTS[subject["kind"]].from_dict(subject)
-        for field in ("classes", "class_names", "rules"):
-            data[field] = tuple(data[field])
-        data["weights"] = np.asarray(data["weights"], float)
-        return cls(**data)
+        return cls(**read_fields(data, _FORMAT, [f.name for f in dataclasses.fields(cls)]))
 
     def to_json(self) -> str:
         """`to_dict` as a JSON text."""
@@ -251,7 +239,7 @@ class Explanation:
     @classmethod
     def from_json(cls, text: str) -> "Explanation":
         """The inverse of `to_json`. Raises as `from_dict`."""
-        return cls.from_dict(json.loads(text))
+        return cls.from_dict(parse(text))
 
     def row(self, target: int | str | None = None) -> int:
         """The row of an explained class in `weights`, by its index or name."""
