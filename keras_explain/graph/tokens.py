@@ -164,14 +164,18 @@ def _is_index(value):
 
 
 def _is_number(program, value):
-    """Whether the outputs depend on an input by more than what is looked up by it."""
-    if "float" not in value.spec.dtype:
-        return False
-    reached = {value}
+    """Whether the outputs depend on an input by more than what is looked up by it.
+
+    Integers count as long as they are only moved: what they are compared with or counted for,
+    as masks and positions are, says where tokens are.
+    """
+    reached, whole = {value}, "int" in value.spec.dtype
     for step in program.steps:
-        reads = reached.intersection(step.reads)
-        if reads and _find_lookup(step) not in reads:
-            reached.update(v for v in step.outputs if "float" in v.spec.dtype)
+        reads, kind = reached.intersection(step.reads), kinds.kind(step.fn)
+        if not reads or _find_lookup(step) in reads or kind in ("ZerosLike", "OnesLike"):
+            continue
+        reached.update(v for v in step.outputs if "float" in v.spec.dtype
+                       or whole and "int" in v.spec.dtype and kind.startswith(MOVES))
     return bool(reached.intersection(keras.tree.flatten(program.outputs)))
 
 
