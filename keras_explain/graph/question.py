@@ -240,6 +240,13 @@ def _find_used(target, outputs):
     try:
         score = target(tree.pack_sequence_as(outputs, given))
         keras.Model(given, score)
+    except LookupError as error:
+        names = f"a dict of {sorted(outputs)}" if isinstance(outputs, dict) else (
+            f"{len(flat)} of them" if len(flat) > 1 else f"of shape {flat[0].spec.shape}")
+        raise ValueError(
+            f"Expected a callable `target` that takes all outputs of the model ({names}), received"
+            f" one that fails with {type(error).__name__}: {error}. Choose the output in it, as"
+            " outputs['name']; `output=` chooses none for a callable.") from error
     except Exception:  # it needs numbers, or does what only its backend can
         return outputs
     used = [v for k, v in enumerate(flat) if not _is_made_without(given, k, score)]

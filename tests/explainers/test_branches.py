@@ -122,6 +122,15 @@ def test_a_callable_target_is_explained_by_the_outputs_that_it_reads():
         assert kx.hires_cam(model, output="cls", target=target).explainer.layer_path == path
 
 
+def test_a_callable_target_that_reads_another_structure_is_refused():
+    x = keras.Input((12, 10, 3))
+    trunk = layers.Conv2D(4, 3, activation="relu")(x)
+    model = keras.Model(x, {"cls": layers.Dense(3)(layers.GlobalAveragePooling2D()(trunk)),
+                            "seg": layers.Conv2D(2, 1)(trunk)})
+    with pytest.raises(ValueError, match=r"takes all outputs.*'cls', 'seg'.*outputs\['name'\]"):
+        kx.saliency(model, output="seg", target=lambda o: ops.mean(o[..., 1], axis=(1, 2)))
+
+
 # Several last maps ----------------------------------------------------------------------------
 
 
