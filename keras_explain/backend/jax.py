@@ -36,6 +36,16 @@ def same_random_state():
     return contextlib.nullcontext()
 
 
+def is_distributed(model):
+    """Whether `model.predict` shares its data out over devices."""
+    return keras.distribution.distribution() is not None
+
+
+def predict_one_batch(model, x):
+    """What `model.predict` computes of one batch, as NumPy."""
+    return keras.Model.predict_on_batch(model, x)
+
+
 def is_concrete(x):
     """Whether `x` is an array outside of any trace."""
     return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)

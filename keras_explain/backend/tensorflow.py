@@ -30,6 +30,20 @@ def same_random_state():
     return contextlib.nullcontext()
 
 
+def is_distributed(model):
+    """Whether `model.predict` shares its data out over devices."""
+    here = tf.distribute.get_strategy()
+    return tf.distribute.has_strategy() or model.distribute_strategy is not here
+
+
+def predict_one_batch(model, x):
+    """What `model.predict` computes of one batch, as NumPy, in the structure that it feeds in."""
+    model.make_predict_function()
+    x = tree.lists_to_tuples(tree.map_structure(tf.convert_to_tensor, x))
+    outputs = model.predict_function([(x,) if isinstance(x, tuple) else x])
+    return tree.map_structure(lambda t: t.numpy(), outputs)
+
+
 def is_concrete(x):
     """Whether `x` is an eager tensor."""
     return tf.is_tensor(x) and hasattr(x, "numpy") and not tf.is_symbolic_tensor(x)

@@ -39,6 +39,17 @@ def same_random_state():
     return torch.random.fork_rng(devices=[])
 
 
+def is_distributed(model):
+    """Whether `model.predict` shares its data out over devices."""
+    return keras.distribution.distribution() is not None
+
+
+def predict_one_batch(model, x):
+    """What `model.predict` computes of one batch, as NumPy."""
+    model.eval()
+    return keras.Model.predict_on_batch(model, x)
+
+
 def is_concrete(x):
     """Whether `x` holds numbers: PyTorch computes eagerly unless it compiles or exports."""
     return isinstance(x, torch.Tensor) and not torch.compiler.is_compiling()

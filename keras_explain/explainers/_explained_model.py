@@ -11,6 +11,7 @@ from keras_explain import backend
 from keras_explain.data.batches import can_begin_again, first_batch, gives_batches
 from keras_explain.data.preparing import as_arrays, prepares
 from keras_explain.explainers._blank import find_causes
+from keras_explain.explainers._one_batch import as_one_batch, predict_one_batch
 from keras_explain.explainers._own_answers import check_answers, check_drawn, is_checked
 from keras_explain.explainers._prepared import Preparation
 from keras_explain.explainers._saved import whole
@@ -41,10 +42,15 @@ class ExplainedModel(keras.Model):
     prepares_itself = True  # its `predict_on_batch` takes what `predict` takes
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        def predict(x, **options):
+            batch = as_one_batch(self, x, batch_size, options["steps"], callbacks)
+            if batch is not None:
+                return predict_one_batch(self, batch, verbose)
+            return super(ExplainedModel, self).predict(
+                x, batch_size=batch_size, verbose=verbose, callbacks=callbacks, **options)
+
         def run(x, steps=steps):
-            return self._watch(super(ExplainedModel, self).predict, x, batch_size or 32,
-                               batch_size=batch_size, verbose=verbose, steps=steps,
-                               callbacks=callbacks)
+            return self._watch(predict, x, batch_size or 32, steps=steps)
 
         with backend.same_random_state():
             return self._with_preparation(run, x, steps)
