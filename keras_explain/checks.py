@@ -52,7 +52,8 @@ def check_bool(name, value):
         ValueError: it is none, though Python would take it for true or false.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"Expected `{name}` to be True or False, received {value!r}.")
+        raise ValueError(f"Expected `{name}` to be True or False, received {value!r}. Leave the"
+                         " quotes of a word out.")
     return bool(value)
 
 

@@ -111,11 +111,12 @@ class SavedExplainer:
         if missing:
             raise ValueError(
                 f"Expected the columns {list(self.inputs)} for the signature"
-                f" {self.signature!r}, received {list(columns)}."
+                f" {self.signature!r}, received {list(columns)}. Rename yours."
             )
         lengths = {name: len(columns[name]) for name in self.inputs}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"Expected columns of one length, received {lengths}.")
+            raise ValueError(f"Expected columns of one length, received {lengths}. Pass one value"
+                             " per row in each.")
         return [dict(zip(self.inputs, values, strict=True))
                 for values in zip(*(columns[name] for name in self.inputs), strict=True)]
 
@@ -127,19 +128,21 @@ class SavedExplainer:
             try:
                 arrays[name] = _array(value, spec["dtype"])
             except (TypeError, ValueError) as error:
-                return None, f"Expected {spec['dtype']} for {name}: {error}"
+                return None, (f"Expected {spec['dtype']} for {name}, received {error}."
+                              " Convert it first.")
             shape = spec["shape"][1:]
             given = arrays[name].shape
             if len(given) != len(shape) or any(
                     n not in (None, m) for n, m in zip(shape, given, strict=True)):
                 return None, (f"Expected {name} of shape {tuple(shape)} for each row, received"
-                              f" {given}.")
+                              f" {given}. Leave the axis of the batch out.")
             if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
-                return None, f"Expected {name} without NaN and infinity, received some."
+                return None, (f"Expected {name} without NaN and infinity, received some. Mend or"
+                              " leave out this row.")
         target = arrays.get("target")
         if target is not None and not -1 <= target < self.classes:
             return None, (f"Expected a target from -1 (top class) to {self.classes - 1},"
-                          f" received {target}.")
+                          f" received {target}. Count classes from 0.")
         return arrays, ""
 
     def _ask(self, checked, indices, answers, errors):
@@ -189,18 +192,22 @@ class SavedExplainer:
 
 
 def _array(value, dtype):
+    """The value of a row as an array; an error says what was received instead."""
     if dtype == "string":
         if isinstance(value, str):
             value = value.encode()
         if not isinstance(value, (bytes, bytearray, memoryview)):
-            raise TypeError(f"received {type(value).__name__}.")
+            raise TypeError(type(value).__name__)
         scalar = np.empty((), object)
         scalar[()] = bytes(value)
         return scalar
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise TypeError("lists of different lengths") from None
     if array.dtype.kind not in "biuf" or dtype.startswith(("int", "uint")) and (
             array.dtype.kind == "f"):
-        raise TypeError(f"received {array.dtype}.")
+        raise TypeError(array.dtype)
     dtype = np.dtype("float32" if dtype == "bfloat16" else dtype)
     if array.size and dtype.kind in "iuf":
         _check_range(array, dtype)
@@ -215,7 +222,7 @@ def _check_range(array, dtype):
         return
     for value in (finite.min().item(), finite.max().item()):
         if not float(limits.min) <= value <= float(limits.max):
-            raise ValueError(f"received {value}, which is out of its range.")
+            raise ValueError(f"{value}, which is out of its range")
 
 
 def _groups(checked, indices, size):
@@ -233,8 +240,8 @@ def _error_of(outputs, row):
         return outputs[ERROR][row].decode()
     numbers = [x[row] for x in outputs.values() if x.dtype.kind == "f"]
     if not all(np.isfinite(x).all() for x in numbers):
-        return "Expected finite answers, received NaN or infinity: the input is out of range, or" \
-               " the model's weights are broken."
+        return "Expected finite answers, received NaN or infinity. Look for an input out of range" \
+               " or broken weights of the model."
     return ""
 
 
@@ -245,7 +252,8 @@ def _first_line(error):
 def _check_known(what, names, known):
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"Expected `{what}` among {sorted(known)}, received {unknown[0]!r}.")
+        raise ValueError(f"Expected `{what}` among {sorted(known)}, received {unknown[0]!r}."
+                         " Choose one of these, or export once more.")
 
 
 def _read_about(file):

@@ -42,23 +42,27 @@ def a_batch(count=3):
 # All errors -----------------------------------------------------------------------------------
 
 
-def raised():
-    """The place and the text of every error that the package raises, `{...}` for what is put in."""
+def errors():
+    """The place and the text of every error of the package, `{}` for what is put in."""
     for path in sorted(pathlib.Path(kx.__file__).parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-                text = node.exc.args[0]
-                parts = text.values if isinstance(text, ast.JoinedStr) else [text]
-                yield f"{path.name}:{node.lineno}", "".join(
-                    p.value if isinstance(p, ast.Constant) and isinstance(p.value, str) else "{}"
-                    for p in parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
+                 for part in node.values}
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Constant, ast.JoinedStr)) and id(node) not in parts:
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}"
+                               for part in getattr(node, "values", [node]))
+                if re.match("Expected |Received ", text):
+                    yield f"{path.name}:{node.lineno}", text
 
 
 def test_errors_have_one_form():
-    """Expected ..., received .... Remedy. It is left out where what is expected says it."""
-    form = re.compile(r"Expected [^.]*.*?(\breceived |, found none\. ).*[.?\]})]$", re.DOTALL)
-    texts = [(place, text) for place, text in raised() if re.search("Expected|Received", text)]
-    assert len(texts) > 100
+    """Expected ..., received .... Remedy. In its place an error may name the nearest name."""
+    remedy = r"[.\]})?]\s+([A-Z0-9`'\"{(]|\w+=).*[.?\]})]$|\.\{\}$"
+    form = re.compile(rf"Expected [^.]*.*?(\breceived .*?({remedy})|, found none\. .+[.}}])$",
+                      re.DOTALL)
+    texts = [pair for pair in errors() if not pair[1].endswith("received ")]  # joined in a graph
+    assert len(texts) > 300
     assert [pair for pair in texts if not form.match(pair[1])] == []
 
 

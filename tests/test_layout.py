@@ -61,6 +61,15 @@ def test_a_file_without_an_underscore_has_a_public_name(path):
     assert any(getattr(thing, "__module__", None) == module for thing in public)
 
 
+@pytest.mark.parametrize("package", ["explainers", "lime", "metrics"])
+def test_the_page_of_the_architecture_names_what_is_shared(package):
+    page = (DOCS / "develop" / "architecture.md").read_text(encoding="utf-8")
+    files = {p.stem for p in (ROOT / package).glob("_*.py")} - {"__init__"}
+    start = page.index(f"| `{package}/` | `_")
+    rows = page[start : page.index("\n\n", start)].split("\n| `")[0]
+    assert files == set(re.findall("`(_[a-z_]+)`", rows)), "docs/develop/architecture.md lists it"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_complete(method):
     """What `test_imports` (its file) and `test_typing` (its stub) do not see."""

@@ -45,7 +45,8 @@ def test_rows_out_are_rows_in(exported):
     assert "without NaN" in errors[1]
     assert "of shape (16, 12, 3) for each row, received (5, 12, 3)" in errors[2]
     assert "Expected float32" in errors[3]
-    assert errors[4] == "Expected a target from -1 (top class) to 3, received 9."
+    assert errors[4] == ("Expected a target from -1 (top class) to 3, received 9. Count"
+                         " classes from 0.")
     expected = keras.ops.convert_to_numpy(explained(x)["heatmap"])
     np.testing.assert_allclose(answer["heatmap"][[0, 5]], expected[[0, 5]], atol=1e-5)
     assert not answer["heatmap"][1:5].any()
@@ -136,8 +137,8 @@ def test_numbers_that_a_cast_would_change_are_refused(exported):
     assert errors[0] == ""
     assert "received 1e+300, which is out of its range" in errors[1]
     assert "without NaN and infinity" in errors[2] and "without NaN and infinity" in errors[3]
-    assert errors[4] == ("Expected int32 for target: received 4294967297, which is out of its"
-                         " range.")
+    assert errors[4] == ("Expected int32 for target, received 4294967297, which is out of its"
+                         " range. Convert it first.")
     assert "received -4294967296" in errors[5]
     assert not answer["heatmap"][1:].any()
 

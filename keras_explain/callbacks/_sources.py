@@ -210,7 +210,7 @@ def _words(tokens, unpreprocess):
     if len(words) != len(tokens):
         raise ValueError(
             f"Expected `unpreprocess` to return a list of words for each of {len(tokens)} texts,"
-            f" received {len(words)}."
+            f" received {len(words)}. An empty list stands for a text without words."
         )
     return words
 

@@ -61,7 +61,8 @@ class ErrorAnalysisCallback(ReportCallback):
         if self.labels is None or isinstance(self.labels, (dict, list, tuple)):
             raise ValueError(
                 "Expected labels of one output with the data, received"
-                f" {'none' if self.labels is None else type(self.labels).__name__}."
+                f" {'none' if self.labels is None else type(self.labels).__name__}. Pass"
+                " (x, y) with the classes of one output as y."
             )
         self.builder, self.max_images = builder, max_images
         self.class_names, self.unpreprocess = class_names, unpreprocess

@@ -91,7 +91,8 @@ class ExplanationCallback(LoggingCallback):
         if not (callable(builder) or hasattr(builder, "explain")):
             raise TypeError(
                 "Expected `builder` to be a function such as keras_explain.grad_cam, an"
-                f" explained model or a LIME explainer, received {type(builder).__name__}."
+                f" explained model or a LIME explainer, received {type(builder).__name__}. Wrap"
+                " options: functools.partial(kx.grad_cam, layer=...)."
             )
         super().__init__(log_dir, every_n_epochs, name or _method_name(builder))
         max_images = check_positive("max_images", max_images)

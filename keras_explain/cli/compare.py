@@ -64,7 +64,7 @@ def load_examples(data, model, max_images=16, scale="0..255"):
     if not files or not files[0].exists():
         raise FileNotFoundError(
             f"Expected a folder of pictures ({', '.join(PICTURES)}), a picture or a .npy file,"
-            f" received {str(data)!r}, where none is."
+            f" received {str(data)!r}, where none is. Check the path."
         )
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3:

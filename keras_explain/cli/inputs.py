@@ -82,7 +82,8 @@ def check_pixels(path):
         except Image.DecompressionBombError:
             pixels = math.inf
     if pixels > MOST_PIXELS:
-        raise ValueError(f"Expected a picture of at most {MOST_PIXELS} pixels, received more.")
+        raise ValueError(f"Expected a picture of at most {MOST_PIXELS} pixels, received more."
+                         " Make it smaller first.")
 
 
 def read_picture(path, model, size=None, crop=False):
@@ -107,7 +108,7 @@ def read_picture(path, model, size=None, crop=False):
     size = None if raw and not size else tuple(size or shape[1:3])
     if not raw and None in size:
         raise TypeError("Expected --size HEIGHT WIDTH, because the model takes images of any size,"
-                        " received none.")
+                        " received none. Give the size that it was trained with.")
     check_pixels(path)
     image = keras.utils.load_img(path, color_mode="rgb" if shape[-1] == 3 else "grayscale",
                                  target_size=size, interpolation="bilinear",

@@ -101,7 +101,8 @@ def _import(place):
         return importlib.import_module(place)
     path = pathlib.Path(place)
     if not path.is_file():
-        raise FileNotFoundError(f"Expected a Python file, received {place!r}, which is none.")
+        raise FileNotFoundError(f"Expected a Python file, received {place!r}, which is none."
+                                " Write FILE.py:NAME or MODULE:NAME.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)

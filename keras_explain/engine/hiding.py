@@ -40,7 +40,7 @@ def check(name, value, spec, of_parts=False):
         if value not in allowed:
             raise ValueError(
                 f"Expected `{name}` to be one of {allowed}, a number, a color or an array,"
-                f" received {value!r}."
+                f" received {value!r}. A number is in the units of the model's inputs."
             )
         if value in ("several", "inpaint") and len(shape) < 2:
             raise ValueError(
@@ -52,17 +52,19 @@ def check(name, value, spec, of_parts=False):
         if value in ("blur", "noise") and "float" not in spec.dtype and len(shape) < 2:
             raise ValueError(
                 f'Expected `{name}` "zero" or a number for integer tokens or columns, received'
-                f" {value!r}."
+                f" {value!r}. Give the id that stands for nothing, such as that of padding."
             )
         return value
     if spec.dtype == "string":
         raise ValueError(
             f'Expected `{name}` "zero" or "mean", because the input is text, received {value!r}.'
+            ' Explain the part behind its TextVectorization to choose an id.'
         )
     if isinstance(value, dict) and not {"shape", "float32"} & set(value):
         raise ValueError(
             f"Expected `{name}` to be one of {NAMED}, a number, a color or an array, received a"
-            f" dict of {list(value)}."
+            f" dict of {list(value)}. Give one baseline by name for each input to integrated"
+            " gradients, one value to others."
         )
     value = packing.from_config(value, spec)
     if not np.isfinite(value).all():
@@ -79,7 +81,8 @@ def check(name, value, spec, of_parts=False):
     if not fits and None not in shape:
         raise ValueError(
             f"Expected `{name}` to be one of {NAMED}, a number, a color or an array that fits"
-            f" an input of shape {tuple(shape)}, received an array of shape {value.shape}."
+            f" an input of shape {tuple(shape)}, received an array of shape {value.shape}. Give it"
+            " the shape of one example, or one number per channel."
         )
     return value
 

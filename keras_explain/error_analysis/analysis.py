@@ -143,11 +143,12 @@ def analyze_errors(
     if truth.min() < 0 or truth.max() >= classes:
         raise ValueError(
             f"Expected `y` from 0 to {classes - 1}, because the model has {classes} classes,"
-            f" received classes from {truth.min()} to {truth.max()}."
+            f" received classes from {truth.min()} to {truth.max()}. Count classes from 0."
         )
     names = [str(i) for i in range(classes)] if class_names is None else list(map(str, class_names))
     if len(names) != classes:
-        raise ValueError(f"Expected {classes} `class_names`, received {len(names)}.")
+        raise ValueError(f"Expected {classes} `class_names`, received {len(names)}. Name every"
+                         " class that the model scores, in its order.")
     return ErrorAnalysis(truth, probabilities.argmax(axis=1), probabilities, names)
 
 
@@ -215,7 +216,7 @@ def class_heatmaps(explained, x, y, predicted, batch_size=32, verbose=0):
         if len(classes) != count or classes.dtype.kind not in "iu":
             raise ValueError(
                 f"Expected `{name}` to be {count} classes, one per image, received"
-                f" {len(classes)} of dtype {classes.dtype}."
+                f" {len(classes)} of dtype {classes.dtype}. Pass class indices or one-hot rows."
             )
         maps.append(_heatmaps(explained, x, classes.astype("int32"), batch_size, verbose))
     return ErrorHeatmaps(*maps)

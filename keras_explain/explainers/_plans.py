@@ -32,7 +32,8 @@ def make_grid(program, value, patch_size, stride):
     if len(patch) != len(sizes) or len(step) != len(sizes):
         raise ValueError(
             f"Expected one `patch_size` and `stride`, or {len(sizes)} (one per axis of the"
-            f" input {value.spec.shape}), received {patch_size} and {stride}."
+            f" input {value.spec.shape}), received {patch_size} and {stride}. One number holds for"
+            " all axes."
         )
     for p, size in zip(patch, sizes, strict=True):
         if size is not None and p > size:

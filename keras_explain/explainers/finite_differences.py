@@ -30,7 +30,7 @@ class FiniteDifferences:
         if isinstance(target, str):
             raise TypeError(
                 "Expected `target` to be None, a class, one class per example or a function,"
-                f" received {target!r}."
+                f" received {target!r}. Pass the index of the class."
             )
         if epsilon is not None and not epsilon > 0:
             raise ValueError(
@@ -89,7 +89,7 @@ class FiniteDifferences:
         if outputs.ndim == 0 or len(outputs) != len(x):
             raise ValueError(
                 f"Expected `model` to return one row per example, {len(x)}, received an"
-                f" array of shape {outputs.shape}."
+                f" array of shape {outputs.shape}. It is called with several examples at a time."
             )
         return outputs
 
@@ -109,7 +109,8 @@ class FiniteDifferences:
             return np.full(len(columns), target)
         if len(target) != len(columns):
             raise ValueError(
-                f"Expected one class per example, {len(columns)}, received {len(target)}."
+                f"Expected one class per example, {len(columns)}, received {len(target)}. Pass one"
+                " integer to explain the same class everywhere."
             )
         return np.where(np.asarray(target) < 0, columns.argmax(axis=1), target)
 

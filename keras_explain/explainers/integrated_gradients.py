@@ -38,7 +38,7 @@ class IntegratedGradients(RepeatedGradients):
         if len(counts) > 1:
             raise ValueError(
                 "Expected stacks of equally many baselines for each input, received"
-                f" {sorted(counts)}."
+                f" {sorted(counts)}. The first baselines of all inputs go together, and so on."
             )
         self.baseline_count = counts.pop() if counts else 1
 
@@ -134,7 +134,7 @@ def _per_input(given, explained, keys):
     if several and {str(k) for k in given} != {str(k) for k in keys}:
         raise ValueError(
             f"Expected one baseline for each of the inputs {list(keys)}, received them for"
-            f" {list(given)}."
+            f" {list(given)}. A single baseline, such as 0.0, holds for all inputs."
         )
     by_name = {str(k): b for k, b in given.items()} if several else {}
     found = []

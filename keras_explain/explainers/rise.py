@@ -40,7 +40,7 @@ class RISE(Explainer):
         if not 0 < probability < 1:
             raise ValueError(
                 "Expected `probability`, the visible share of each mask, between 0 and 1,"
-                f" received {probability!r}."
+                f" received {probability!r}. 0.5 is usual."
             )
         self.explain_inputs(image_like(self.question.program))
         self.probability, self.estimator, self.sampling = float(probability), estimator, sampling
@@ -67,7 +67,7 @@ class RISE(Explainer):
         if len(grid) != len(sizes):
             raise ValueError(
                 f"Expected one `grid`, or {len(sizes)} (one per axis of the input"
-                f" {value.spec.shape}), received {self.grid}."
+                f" {value.spec.shape}), received {self.grid}. One number holds for all axes."
             )
         single = len(value.spec.shape) < 3  # tokens and columns are no places to blur
         grid = [n if single else n if n is None else min(g, n)

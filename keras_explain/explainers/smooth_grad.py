@@ -28,7 +28,7 @@ class SmoothGrad(RepeatedGradients):
         if not noise >= 0:
             raise ValueError(
                 "Expected `noise` of at least 0, the standard deviation as a share of each"
-                f" image's range, received {noise!r}."
+                f" image's range, received {noise!r}. 0.1 to 0.2 is usual."
             )
         if signed and form != "mean":
             raise ValueError(

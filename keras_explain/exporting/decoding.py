@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from keras_explain.exporting.file_headers import UNKNOWN, read_header
 
-UNREADABLE = "Expected the bytes of a whole JPEG, PNG, GIF, BMP or WebP image, received others."
+UNREADABLE = ("Expected the bytes of a whole JPEG, PNG, GIF, BMP or WebP image, received others."
+              " Send the file as it is.")
 FITS = ("stretch", "crop")
 
 
@@ -22,7 +23,8 @@ def decode_all(image_bytes, height, width, channels, fit, max_pixels):
         error, "" if there is none; its pixels are then 0.
     """
     blank = tf.zeros((height, width, channels))
-    too_large = tf.constant(f"Expected an image of at most {max_pixels} pixels, received more.")
+    too_large = tf.constant(f"Expected an image of at most {max_pixels} pixels, received more."
+                            " Make it smaller, or export with a larger max_pixels.")
 
     def decode(index, data):
         claimed, data = read_header(data)

@@ -47,7 +47,7 @@ def _check(path, format, saved_model_options):
     if path.suffix != SUFFIXES[format]:
         raise ValueError(
             f'Expected a path that ends in {SUFFIXES[format]!r} for format="{format}", received'
-            f" {path.name!r}."
+            f" {path.name!r}. Change the path or the format."
         )
     package = PACKAGES.get(format)
     if package and importlib.util.find_spec(package) is None:

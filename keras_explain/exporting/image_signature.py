@@ -12,9 +12,11 @@ class ImageSignature:
     def __init__(self, explainer, answer, labels, preprocess, convert, *,
                  size=None, fit="stretch", top=5, alpha=0.5, max_pixels=2**26):
         if fit not in decoding.FITS:
-            raise ValueError(f"Expected `fit` to be one of {decoding.FITS}, received {fit!r}.")
+            raise ValueError(f"Expected `fit` to be one of {decoding.FITS}, received {fit!r}."
+                             " Choose what the training did.")
         if not 0 <= alpha <= 1:
-            raise ValueError(f"Expected `alpha` between 0 and 1, received {alpha!r}.")
+            raise ValueError(f"Expected `alpha` between 0 and 1, received {alpha!r}. 0 shows the"
+                             " image alone, 1 the heatmap.")
         self.explainer, self.answer, self.labels = explainer, answer, labels
         self.fit, self.top, self.alpha, self.max_pixels = fit, top, alpha, max_pixels
         (spec,) = tree.flatten(explainer.question.symbolic_inputs())
@@ -60,7 +62,7 @@ class ImageSignature:
         wrong = tf.logical_or(target < -1, target >= classes)
         message = tf.strings.join([
             f"Expected a target from -1 (top class) to {classes - 1}, received ",
-            tf.strings.as_string(target), ".",
+            tf.strings.as_string(target), ". Count classes from 0.",
         ])
         errors = tf.where(wrong, message, "")
         return self._answer(image_bytes, tf.where(wrong, -1, target), errors)

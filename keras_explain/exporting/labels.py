@@ -50,9 +50,9 @@ def _check(names, classes):
     if len(names) != classes:
         raise ValueError(
             f"Expected `class_names` to name the {classes} classes of the explained output,"
-            " received"
-            f" {len(names)} names."
+            f" received {len(names)} names. Name every class, in the order of the scores."
         )
     broken = next((name for name in names if len(name.splitlines()) > 1), None)
     if broken is not None:
-        raise ValueError(f"Expected `class_names` of one line each, received {broken!r}.")
+        raise ValueError(f"Expected `class_names` of one line each, received {broken!r}. Take the"
+                         " line break out.")

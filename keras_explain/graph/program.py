@@ -140,7 +140,7 @@ class Program:
         if node_index is not None and not 0 <= node_index < len(matches):
             raise ValueError(
                 f"Expected `node_index` from 0 to {len(matches) - 1} for layer {paths[0]!r},"
-                f" received {node_index}."
+                f" received {node_index}. Calls are counted from 0, in the order of the model."
             )
         call = matches[node_index or 0]
         if not self.ancestors(tree.flatten(self.outputs)).intersection(call.outputs):

@@ -124,7 +124,7 @@ class Question:
         inputs, request = targets.split_target(inputs)
         allowed = ops.logical_and(request >= targets.TOP_CLASS, request < self.classes)
         message = (f"Expected every target from -1 (top class) to {self.classes - 1}, received a"
-                   " class out of range.")
+                   " class out of range. Count classes from 0.")
         return tree.flatten(inputs), backend.require(ops.all(allowed), message, request)
 
     def scores(self, raw, predictions):
@@ -146,8 +146,8 @@ class Question:
             target = self.target
         elif isinstance(self.target, tuple):
             count = len(self.target)
-            message = (f"Expected batches of {count} images, one per class in `target`. Use"
-                       ' target="input" to pass classes with each batch.')
+            message = (f"Expected batches of {count} images, one per class in `target`, received"
+                       ' others. Use target="input" to pass classes with each batch.')
             same = ops.equal(ops.shape(scores)[0], count)
             target = ops.convert_to_tensor(list(self.target), "int32")
             target = backend.require(same, message, target)
@@ -289,7 +289,7 @@ def _choose(struct, choice, what, model):
         return flat[int(choice)]
     raise ValueError(
         f"Expected `{what}` to be one of {names} or an index below {len(flat)}, received"
-        f" {choice!r}."
+        f" {choice!r}. Indices are counted from 0."
     )
 
 

@@ -34,7 +34,7 @@ def check(target, classes):
         raise TypeError(
             "Expected `target` to be None (each image's own top class), a class index, a"
             ' sequence with one class per image, "input" or a callable from the outputs to a'
-            f" score per image, received {target!r}."
+            f" score per image, received {target!r}. Pass the index of the class, counted from 0."
         )
     if indices.ndim > 1:
         raise ValueError(
@@ -45,7 +45,7 @@ def check(target, classes):
     if indices.size == 0 or indices.min() < lowest or indices.max() >= classes:
         raise ValueError(
             f"Expected `target` from 0 to {classes - 1}, because the explained output has"
-            f" {classes} classes, received {target!r}."
+            f" {classes} classes, received {target!r}. Count classes from 0."
         )
     return tuple(indices.tolist()) if indices.ndim else int(indices)
 
@@ -66,7 +66,8 @@ def check_request(request, count, classes):
     if wrong.size:
         raise ValueError(
             f"Expected every `target` from 0 to {classes - 1}, or -1 for the top class, because"
-            f" the explained output has {classes} classes, received {wrong.tolist()}."
+            f" the explained output has {classes} classes, received {wrong.tolist()}. Choose"
+            " another `output` if they are its classes."
         )
 
 

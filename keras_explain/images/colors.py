@@ -128,7 +128,8 @@ def find_limits(maps, signed, limits):
     else:
         low, high = (np.float32(limit) for limit in limits)
         if not low <= high:
-            raise ValueError(f"Expected limits (low, high) with low <= high, received {limits}.")
+            raise ValueError(f"Expected limits (low, high) with low <= high, received {limits}."
+                             " Exchange the two.")
     if signed:
         high = np.maximum(np.abs(low), np.abs(high))
         high = np.where(high > 0, high, np.float32(1))

@@ -52,7 +52,7 @@ def filmstrip(
         if len(captions) != len(frames):
             raise ValueError(
                 f"Expected one of `captions` for each of the {len(frames)} frames, received"
-                f" {len(captions)}."
+                f" {len(captions)}. An empty text leaves a frame without one."
             )
         frames = [_label_above(frame, text) for frame, text in zip(frames, captions, strict=True)]
     return _grid(frames, min(columns or 8, len(frames)), gap)

@@ -49,7 +49,8 @@ def overlay(
         [0, 0, 120, 237, 252, 252]
     """
     if not 0 <= alpha <= 1:
-        raise ValueError(f"Expected alpha between 0 (image) and 1 (heatmap), received {alpha}.")
+        raise ValueError(f"Expected alpha between 0 (image) and 1 (heatmap), received {alpha}."
+                         " 0.5 shows both.")
     pixels = to_uint8(image, unpreprocess)
     maps = check_maps(heatmap)
     if maps.shape[:-2] != pixels.shape[:-3]:

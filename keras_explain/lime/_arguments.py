@@ -37,7 +37,7 @@ class Arguments:
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(
                 "Expected `tolerance` to be None or a relative error between 0 and 1, received"
-                f" {self.tolerance!r}. 0.05 stops when the weights are known to about 5 %."
+                f" {self.tolerance!r}. Take 0.05 to stop when the weights are known to about 5 %."
             )
         object.__setattr__(self, "target", _check_target(self.target, self.class_names))
         if self.top is not None:
@@ -89,7 +89,7 @@ class Arguments:
         if self.target is not None and max(self.target) >= count:
             raise ValueError(
                 f"Expected `target` to be from 0 to {count - 1}, because the model has {count}"
-                f" scores, received {max(self.target)}."
+                f" scores, received {max(self.target)}. Count classes from 0."
             )
 
 
@@ -104,12 +104,14 @@ def _check_target(
     if isinstance(target, bool) or not np.iterable(target):
         raise TypeError(
             "Expected `target` to be None, a class index or name, a list of them, or a callable"
-            f" from the model's outputs to a score, received {target!r}."
+            f" from the model's outputs to a score, received {target!r}. None explains the top"
+            " class."
         )
     chosen = tuple(_find_class(value, names) for value in target)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(
-            f"Expected `target` to list one or more different classes, received {target!r}."
+            f"Expected `target` to list one or more different classes, received {target!r}. None"
+            " explains the top class."
         )
     return chosen
 
@@ -124,5 +126,6 @@ def _find_class(value: int | str, names: tuple[str, ...] | None) -> int:
                 f"Expected `target` to be the name of a class, received {value!r}. {known}")
         return names.index(value)
     if not is_integer(value):
-        raise TypeError(f"Expected `target` to be a class index or name, received {value!r}.")
+        raise TypeError(f"Expected `target` to be a class index or name, received {value!r}."
+                        " Indices are whole numbers, counted from 0.")
     return check_integer("target", value, 0, "Classes are counted from 0.")

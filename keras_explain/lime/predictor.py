@@ -82,9 +82,9 @@ class Predictor:
         if not self.is_keras and not callable(self.model):
             probabilities = hasattr(model, "predict_proba")
             raise TypeError(
-                "Expected a Keras model or a callable from a batch to scores, received "
-                f"{type(model).__name__}. "
-                + ("Pass its predict_proba method." if probabilities else "Wrap it in a function.")
+                "Expected a Keras model or a callable from a batch to scores, received"
+                f" {type(model).__name__}."
+                f" {'Pass its predict_proba method' if probabilities else 'Wrap it in a function'}."
             )
         if not self.is_keras and executor is not None:
             raise TypeError(

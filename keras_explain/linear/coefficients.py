@@ -57,7 +57,7 @@ def coefficient_maps(source: Any, *, shape: Sequence[int] | None = None) -> np.n
     else:
         raise TypeError(
             "Expected a linear `keras.Model`, a Dense layer or a fitted scikit-learn classifier,"
-            f" received {type(source).__name__}."
+            f" received {type(source).__name__}. `mean_gradient` takes any Keras model."
         )
     maps = maps.reshape(len(maps), -1).astype("float32")
     if shape is None:
@@ -65,6 +65,7 @@ def coefficient_maps(source: Any, *, shape: Sequence[int] | None = None) -> np.n
     if np.prod(shape) != maps.shape[1]:
         raise ValueError(
             f"Expected `shape` with {maps.shape[1]} elements, one per feature, received {shape}."
+            " Give the shape of one example before it was flattened."
         )
     return maps.reshape(len(maps), *shape)
 
@@ -189,7 +190,7 @@ def agreement(
         if points.shape[1] * rows != gradient.mean.size:
             raise ValueError(
                 f"Expected data with {gradient.mean.size // rows} features, as in the gradient,"
-                f" received {points.shape[1]}."
+                f" received {points.shape[1]}. Pass data of that shape."
             )
         linear.append(gradient.scores(points).astype("float32"))
         own.append(out["scores"][:, classes])
@@ -214,7 +215,8 @@ def _of_model(model):
     shape = model.input_shape
     if not isinstance(shape, tuple) or None in shape[1:]:
         raise ValueError(
-            f"Expected a model with one input of fixed shape, received input shape {shape}."
+            f"Expected a model with one input of fixed shape, received input shape {shape}. Build"
+            " it once more with `keras.Input` of a full shape."
         )
     points = np.random.default_rng(0).random((_PROBES, *shape[1:]), "float32")
     gradient = mean_gradient(model, points, verbose=0)
@@ -232,7 +234,7 @@ def _of_sklearn(source):
     if not hasattr(source, "decision_function") or not hasattr(source, "n_features_in_"):
         raise TypeError(
             "Expected a fitted scikit-learn classifier with `coef_` or `decision_function`,"
-            f" received {type(source).__name__}."
+            f" received {type(source).__name__}. Call its `fit` first."
         )
     features = source.n_features_in_
     rng = np.random.default_rng(0)

@@ -68,7 +68,7 @@ class MeanGradient:
             if target is None or not 0 <= target < len(mean):
                 raise ValueError(
                     f"Expected `target` from 0 to {len(mean) - 1}, the class whose features are"
-                    f" ranked, received {target!r}."
+                    f" ranked, received {target!r}. The gradient was taken of every class."
                 )
             mean, error = mean[target], error[target]
         mean, error = mean.ravel(), error.ravel()
@@ -152,7 +152,8 @@ def average(gradient, data, target=None, feature_names=None, batch_size=128, ver
         names = vocabulary_of(question.program, gradient.cut[0])
     if names is not None and len(names) != points.mean.size:
         raise ValueError(
-            f"Expected `feature_names` for {points.mean.size} features, received {len(names)}."
+            f"Expected `feature_names` for {points.mean.size} features, received {len(names)}. Name"
+            " every feature, in the order of the inputs."
         )
     return MeanGradient(
         mean, error, intercept, points.count, chosen[0] if len(chosen) == 1 else None,
@@ -195,5 +196,6 @@ def _check_target(target, classes):
     if not is_integer(target):
         raise TypeError(
             f"Expected `target` to be None (every class) or a class index, received {target!r}."
+            " Count classes from 0."
         )
     return targets.check(target, classes)

@@ -222,7 +222,7 @@ class Evaluator:
         if len({len(v) for v in values}) != 1:
             raise ValueError(
                 "Expected as many examples in each input, received"
-                f" {[len(v) for v in values]}."
+                f" {[len(v) for v in values]}. Rows of all inputs belong together."
             )
         return values
 
@@ -239,7 +239,7 @@ class Evaluator:
             if len(self.target) != count:
                 raise ValueError(
                     f"Expected one class per image in `target`, {count} of them, received"
-                    f" {len(self.target)}."
+                    f" {len(self.target)}. Pass one integer for the same class everywhere."
                 )
             return np.array(self.target, "int32")
         only = self.target if isinstance(self.target, int) else targets.TOP_CLASS
@@ -259,7 +259,7 @@ def check_heatmaps(heatmaps, count=None):
     if heatmaps.ndim < 2 or len(heatmaps) == 0 or count not in (None, len(heatmaps)):
         raise ValueError(
             f"Expected {'at least one heatmap' if count is None else f'{count} heatmaps'}, shape"
-            f" (N, ...), received an array of shape {heatmaps.shape}."
+            f" (N, ...), received an array of shape {heatmaps.shape}. Pass one for each example."
         )
     if not np.isfinite(heatmaps).all():
         raise ValueError(
@@ -273,7 +273,8 @@ def maps_of(heatmaps, x=None):
     """Heatmaps as float32 (N, ...): those given, or those of an explained model."""
     if isinstance(heatmaps, ExplainedModel):
         if x is None:
-            raise ValueError("Expected `x`, the inputs of the explained model, received None.")
+            raise ValueError("Expected `x`, the inputs of the explained model, received None."
+                             " Pass them, or the heatmaps in its place.")
         heatmaps = Evaluator(heatmaps).heatmaps(x)
     return check_heatmaps(heatmaps)
 

@@ -83,7 +83,8 @@ def region_masks(regions, shape):
             region.
     """
     if len(regions) != shape[0]:
-        raise ValueError(f"Expected {shape[0]} regions, one per image, received {len(regions)}.")
+        raise ValueError(f"Expected {shape[0]} regions, one per image, received {len(regions)}."
+                         " Several boxes of one image go into one list.")
     masks = np.asarray(regions) if not isinstance(regions, (list, tuple)) else None
     if masks is None or masks.shape != shape:
         masks = np.stack([_mask(region, shape[1:]) for region in regions])
@@ -103,7 +104,7 @@ def _mask(region, shape):
     if region.ndim not in (1, 2) or region.shape[-1] != 2 * len(shape):
         raise ValueError(
             f"Expected a mask of shape {shape} or boxes of {2 * len(shape)} numbers, received an"
-            f" array of shape {region.shape}."
+            f" array of shape {region.shape}. A box is (top, left, bottom, right) in pixels."
         )
     mask = np.zeros(shape, bool)
     for box in np.atleast_2d(region).astype(int):

@@ -130,7 +130,7 @@ def weight_randomization(
     if weights == "initial" and fresh is None:
         raise ValueError(
             'Expected weights="shuffle" for a subclassed model, whose layers cannot be made anew,'
-            " received \"initial\"."
+            ' received "initial". Shuffling keeps the distribution of the weights.'
         )
     explained = builder(copy, target=targets.INPUT)
     groups = _stages(copy, stages)
@@ -185,7 +185,8 @@ def label_randomization(
     if fresh is None:
         raise ValueError(
             "Expected a Functional or Sequential model, whose layers can be made anew, received"
-            f" {type(model).__name__}."
+            f" {type(model).__name__}. For others there is"
+            ' `weight_randomization` with weights="shuffle".'
         )
     copy.set_weights(fresh)
     fit(copy, np.random.default_rng(seed).permutation(np.asarray(y)))

@@ -76,7 +76,8 @@ def sensitivity_n(
         float64 of shape (N,); NaN where the map or the score is constant.
     """
     if not 0 < share < 1:
-        raise ValueError(f"Expected `share` between 0 and 1, received {share!r}.")
+        raise ValueError(f"Expected `share` between 0 and 1, received {share!r}. 0.2 hides a fifth"
+                         " of the input at a time.")
     side = None if patch_size is None else check_positive("patch_size", patch_size)
     evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
     sums, drops = _sums_and_drops(_cells, evaluator, x, heatmaps, (float(share), side), samples,

@@ -48,7 +48,8 @@ def max_sensitivity(
     if not isinstance(explained, ExplainedModel):
         raise TypeError(
             "Expected an explained model, as `keras_explain.grad_cam(model)` returns, because"
-            f" heatmaps are computed again, received {type(explained).__name__}."
+            f" heatmaps are computed again, received {type(explained).__name__}. Explain the"
+            " model first."
         )
     samples = check_positive("samples", samples)
     evaluator = Evaluator(explained, batch_size=batch_size, verbose=verbose)

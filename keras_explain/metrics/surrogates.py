@@ -53,5 +53,6 @@ def _figures(explanations, name, target):
     several = explanations if isinstance(explanations, (list, tuple)) else [explanations]
     if not several or not all(hasattr(e, name) for e in several):
         received = type(several[0]).__name__ if several else "none"
-        raise TypeError(f"Expected LIME explanations, received {received}.")
+        raise TypeError(f"Expected LIME explanations, received {received}. Pass what the `explain`"
+                        " of a LIME explainer returns.")
     return np.array([getattr(e, name)[e.row(target)] for e in several], "float64")

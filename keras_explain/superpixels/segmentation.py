@@ -165,13 +165,8 @@ def quickshift(
     Raises:
         TypeError, ValueError: as `segment`.
     """
-    from skimage.segmentation import quickshift as skimage_quickshift
-
-    rgb = to_rgb(check_image(image))
-    labels = skimage_quickshift(
-        rgb, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio, rng=0
-    )
-    return relabel(labels)
+    return _cut("quickshift", image, kernel_size=kernel_size, max_dist=max_dist, ratio=ratio,
+                rng=0)
 
 
 def felzenszwalb(
@@ -192,10 +187,14 @@ def felzenszwalb(
     Raises:
         TypeError, ValueError: as `segment`.
     """
-    from skimage.segmentation import felzenszwalb as skimage_felzenszwalb
+    return _cut("felzenszwalb", image, scale=scale, sigma=sigma, min_size=min_size)
 
-    rgb = to_rgb(check_image(image))
-    return relabel(skimage_felzenszwalb(rgb, scale=scale, sigma=sigma, min_size=min_size))
+
+def _cut(method, image, **options):
+    """The labels that scikit-image gives to an image as it is."""
+    import skimage.segmentation
+
+    return relabel(getattr(skimage.segmentation, method)(to_rgb(check_image(image)), **options))
 
 
 def grid(image: Any, num_segments: int = 50) -> np.ndarray:

@@ -192,7 +192,7 @@ def _tokenize(texts, tokenizer, spec):
         if len(words) != len(ids):
             raise ValueError(
                 f"Expected as many words as ids from `tokenizer`, received {len(words)} words and"
-                f" {len(ids)} ids."
+                f" {len(ids)} ids. Leave padding out of the ids."
             )
         row[: len(ids)] = ids[:length]
     return [list(words)[:length] for words, _ in pairs], inputs

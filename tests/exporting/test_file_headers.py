@@ -104,7 +104,7 @@ BOMBS = {"gif": gif(65_535, 65_535), "webp": webp(15_000, 15_000), "png": png(50
 @pytest.mark.parametrize("kind", BOMBS)
 def test_bombs_are_refused_by_their_header(kind):
     images, errors = DECODE(tf.constant([BOMBS[kind]]))
-    assert errors.numpy() == [b"Expected an image of at most 1048576 pixels, received more."]
+    assert errors.numpy()[0].startswith(b"Expected an image of at most 1048576 pixels, received")
     assert not images.numpy().any()
 
 

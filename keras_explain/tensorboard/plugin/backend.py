@@ -118,34 +118,35 @@ class Dashboard(base_plugin.TBPlugin):
             if data.startswith(magic):
                 return http_util.Respond(request, data, content_type, expires=_WEEK)
         raise errors.InvalidArgumentError(
-            "Expected the key of a PNG or JPEG picture, received that of other data."
+            "Expected the key of a PNG or JPEG picture, received that of other data. Take one of"
+            " the `pictures` of /series."
         )
 
     def _texts(self, context, experiment, runs, tags):
         """JSON records by (run, tag): lists of (step, wall time, dict)."""
-        found = self._data.read_tensors(
-            context, experiment_id=experiment, plugin_name=PLUGIN_NAME, downsample=_ALL,
-            run_tag_filter=provider.RunTagFilter(runs, sorted(tags)),
-        )
         records = {}
-        for run, series in found.items():
-            for tag, data in series.items():
-                read = ((d.step, d.wall_time, _record(d.numpy)) for d in data)
-                records[run, tag] = [r for r in read if r[2] is not None]
+        for place, data in _read(self._data.read_tensors, context, experiment, runs, tags):
+            read = ((d.step, d.wall_time, _record(d.numpy)) for d in data)
+            records[place] = [r for r in read if r[2] is not None]
         return {place: read for place, read in records.items() if read}
 
     def _blobs(self, context, experiment, runs, tags):
         """Keys of blobs by (run, tag): dicts from step to keys."""
-        found = self._data.read_blob_sequences(
-            context, experiment_id=experiment, plugin_name=PLUGIN_NAME, downsample=_ALL,
-            run_tag_filter=provider.RunTagFilter(runs, sorted(tags)),
-        )
-        keys = {}
-        for run, series in found.items():
-            for tag, data in series.items():
-                keys[run, tag] = {d.step: [value.blob_key for value in d.values]
-                                  for d in sorted(data, key=lambda d: d.wall_time)}
-        return keys
+        return {
+            place: {d.step: [value.blob_key for value in d.values]
+                    for d in sorted(data, key=lambda d: d.wall_time)}
+            for place, data in _read(
+                self._data.read_blob_sequences, context, experiment, runs, tags)
+        }
+
+
+def _read(reader, context, experiment, runs, tags):
+    """What TensorBoard knows of some runs and tags: pairs of (run, tag) and data."""
+    found = reader(
+        context, experiment_id=experiment, plugin_name=PLUGIN_NAME, downsample=_ALL,
+        run_tag_filter=provider.RunTagFilter(runs, sorted(tags)),
+    )
+    return [((run, tag), data) for run, series in found.items() for tag, data in series.items()]
 
 
 def _blobs_tag(about_tag, kind, token):
@@ -191,7 +192,8 @@ def _argument(request, name):
     value = request.args.get(name)
     if not value:
         raise errors.InvalidArgumentError(
-            f"Expected the argument {name!r} in the address, received {sorted(request.args)}."
+            f"Expected the argument {name!r} in the address, received {sorted(request.args)}. Add"
+            f" {name}=... to it."
         )
     return value
 

@@ -54,7 +54,7 @@ def read_step(record):
 
 
 def _refuse(constant):
-    raise ValueError(f"Expected numbers of JSON, received {constant}.")
+    raise ValueError(f"Expected numbers of JSON, received {constant}. Write null in its place.")
 
 
 def _finite(text):
