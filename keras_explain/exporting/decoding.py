@@ -2,10 +2,11 @@
 
 import tensorflow as tf
 
-from keras_explain.exporting.file_headers import UNKNOWN, read_header
+from keras_explain.exporting.file_headers import MOVING, UNKNOWN, read_header
 
 UNREADABLE = ("Expected the bytes of a whole JPEG, PNG, GIF, BMP or WebP image, received others."
               " Send the file as it is.")
+ANIMATED = "Expected a still image, received an animated WebP. Save one frame of it as PNG."
 FITS = ("stretch", "crop")
 
 
@@ -38,6 +39,7 @@ def decode_all(image_bytes, height, width, channels, fit, max_pixels):
 
         return index, *tf.case(
             [(claimed == UNKNOWN, lambda: (blank, UNREADABLE)),
+             (claimed == MOVING, lambda: (blank, ANIMATED)),
              (claimed > max_pixels, lambda: (blank, too_large))], default=pixels)
 
     count = tf.size(image_bytes)

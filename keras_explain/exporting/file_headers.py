@@ -7,6 +7,7 @@ bitmaps, and RFC 9649 (WebP).
 import tensorflow as tf
 
 UNKNOWN = -1
+MOVING = -2  # a WebP of several frames, of which TensorFlow decodes all or none
 _HEAD = 64  # bytes; every size but those of JPEG and GIF lies in them
 _LARGEST_SIDE = 2**31 - 1  # so that no product of two sides wraps
 _EXTENSION, _FRAME = 0x21, 0x2C  # what a block of a GIF begins with
@@ -23,8 +24,8 @@ def read_header(data):
         data: the bytes of a file; a string of shape ().
 
     Returns:
-        Width times height as int64 of shape (), `UNKNOWN` where the file is none of the formats;
-        and the bytes to decode.
+        Width times height as int64 of shape (), `UNKNOWN` where the file is none of the formats,
+        `MOVING` where nothing decodes it; and the bytes to decode.
     """
     head = tf.io.decode_raw(tf.strings.substr(data, 0, _HEAD), tf.uint8, fixed_length=_HEAD)
     head = tf.cast(head, tf.int64)
@@ -54,7 +55,9 @@ def read_header(data):
         return _area(bits % 2**14 + 1, bits // 2**14 % 2**14 + 1), data
 
     def webp_extended():
-        return _area(number(24, 3) + 1, number(27, 3) + 1), data
+        area = _area(number(24, 3) + 1, number(27, 3) + 1)
+        moves = head[20] // 2 % 2 == 1
+        return tf.where(moves, tf.constant(MOVING, tf.int64), area), data
 
     webp = starts(b"RIFF") & starts(b"WEBP", 8)
     return tf.case(

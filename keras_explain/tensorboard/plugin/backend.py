@@ -50,11 +50,12 @@ class Dashboard(base_plugin.TBPlugin):
             for path in sorted(_STATIC.iterdir())
             if path.suffix in _CONTENT_TYPES
         }
-        return apps | {
+        apps |= {
             "/series": _app(self._series),
             "/steps": _app(self._steps),
             "/picture": _app(self._picture),
         }
+        return {route: _exactly(route, app) for route, app in apps.items()}
 
     def is_active(self):
         """TensorBoard finds out by itself whether a log has data of ours."""
@@ -168,6 +169,19 @@ def _app(respond):
             return http_util.Respond(request, str(error), "text/plain", code=error.http_code)
 
     return app
+
+
+def _exactly(route, app):
+    """`app` for its own address alone: TensorBoard also takes `/index.js;a=b` and `/index.js/`."""
+
+    def respond(environ, start_response):
+        request = wrappers.Request(environ)
+        if not request.path.endswith(route):
+            answer = http_util.Respond(request, "Not found", "text/plain", code=404)
+            return answer(environ, start_response)
+        return app(environ, start_response)
+
+    return respond
 
 
 def _serve_file(path, environ, start_response):
