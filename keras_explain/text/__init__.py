@@ -2,5 +2,7 @@
 
 from keras_explain.linear.mean_gradient import MeanGradient, mean_gradient
 from keras_explain.text.expressions import Expression, TextScores, top_expressions
+from keras_explain.text.words import WordScores, show
 
-__all__ = ["Expression", "MeanGradient", "TextScores", "mean_gradient", "top_expressions"]
+__all__ = ["Expression", "MeanGradient", "TextScores", "WordScores", "mean_gradient", "show",
+           "top_expressions"]

@@ -9,7 +9,10 @@ import numpy as np
 from keras_explain import markup
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from keras_explain.text.expressions import TextScores
+    from keras_explain.text.words import WordScores
 
 _RESET = "\x1b[0m"
 
@@ -42,6 +45,63 @@ def to_terminal(text: "TextScores", k: int, color: bool | None = None) -> str:
             f" {_show_controls(expression.text)}"
         )
     return "\n".join(lines)
+
+
+def words_to_html(scores: "WordScores") -> str:
+    """The text of `WordScores.to_html`."""
+    blocks = []
+    for label, row in zip(scores.labels, scores.scores, strict=True):
+        largest = float(np.abs(row).max(initial=0)) or 1.0
+        parts = _lay(scores, lambda i, word, row=row, largest=largest: markup.mark(
+            word, row[i], largest), markup.escape)
+        blocks.append(f"<p><b>{markup.escape(label)}</b> {parts}</p>")
+    return markup.page(*blocks)
+
+
+def words_to_terminal(scores: "WordScores", color: bool | None = None) -> str:
+    """The text of `WordScores.to_terminal`."""
+    if color is None:
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    lines = []
+    for k, (label, row) in enumerate(zip(scores.labels, scores.scores, strict=True)):
+        shares = _scale(row)
+
+        def paint(i, word, row=row, shares=shares):
+            word = _show_controls(word)
+            strong = color and shares[i] > 0.2
+            return f"\x1b[48;5;{_ansi(row[i], shares[i])}m{word}{_RESET}" if strong else word
+
+        lines.append(f"{_show_controls(label)}: {_lay(scores, paint, _show_controls)}")
+        lines += [f"{score:+10.3g}  {_show_controls(word)}" for word, score in scores.top(5, k)]
+    return "\n".join(lines)
+
+
+def draw_words(scores: "WordScores", k: int) -> "Figure":
+    """The figure of `WordScores.figure`."""
+    from matplotlib.figure import Figure
+
+    from keras_explain.plots._grid import AGAINST, FOR
+
+    count = len(scores.labels)
+    figure = Figure(figsize=(6, count * (0.32 * min(k, max(len(scores.offsets), 1)) + 1.4)),
+                    layout="constrained")
+    for n, axis in enumerate(figure.subplots(count, 1, squeeze=False)[:, 0]):
+        top = scores.top(k, n)[::-1]
+        axis.barh(range(len(top)), [v for _, v in top],
+                  color=[FOR if v > 0 else AGAINST for _, v in top])
+        axis.set_yticks(range(len(top)), [w.replace("$", r"\$") for w, _ in top])
+        axis.axvline(0, color="0.4", linewidth=0.8)
+        axis.set_title(scores.labels[n].replace("$", r"\$"), fontsize=10)
+    return figure
+
+
+def _lay(scores, paint, keep):
+    """The whole text: words painted, what lies between them kept."""
+    parts, end = [], 0
+    for i, (start, stop) in enumerate(scores.offsets):
+        parts += [keep(scores.text[end:start]), paint(i, scores.text[start:stop])]
+        end = stop
+    return "".join([*parts, keep(scores.text[end:])])
 
 
 def _scale(scores):

@@ -8,12 +8,11 @@ import keras
 import numpy as np
 
 from keras_explain.checks import check_positive
-from keras_explain.data.batches import to_numpy
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.graph.vectorizer import find, words_of
 from keras_explain.linear.mean_gradient import MeanGradient, mean_gradient
 from keras_explain.progress import Progress, Verbose
 from keras_explain.text import _rendering
+from keras_explain.text._pieces import check_texts, find_words, to_rows, tokenize
 
 __all__ = ["Expression", "MeanGradient", "TextScores", "mean_gradient", "top_expressions"]
 
@@ -129,7 +128,7 @@ def top_expressions(
         >>> scores.words, scores.width
         (('a', 'fine', 'film'), 2)
     """
-    texts = _check(explained, texts)
+    texts = check_texts(explained, texts)
     check_positive("batch_size", batch_size)
     if width is not None:
         check_positive("width", width, "None takes that of the convolutions.")
@@ -139,15 +138,15 @@ def top_expressions(
         inputs = np.array(texts, dtype=object)
         if len(value.spec.shape) == 2:
             inputs = inputs[:, None]
-        words = _find_words(program, value, texts, inputs, batch_size)
+        words = find_words(program, value, texts, inputs, batch_size)
     else:
-        words, inputs = _tokenize(texts, tokenizer, value.spec)
+        words, inputs = tokenize(texts, tokenizer, value.spec)
     width = _measure_width(program) if width is None else width
     found, progress = [], Progress(len(texts), "explaining", verbose)
     for start in range(0, len(texts), batch_size):  # batches may be padded to different lengths
         rows = slice(start, start + batch_size)
         outputs = explained.predict_on_batch(inputs[rows])
-        maps, answers = (_to_rows(outputs[key]) for key in ("heatmap", "predictions"))
+        maps, answers = (to_rows(outputs[key]) for key in ("heatmap", "predictions"))
         if maps.ndim != 2 or maps.shape[1] < max(map(len, words[rows])):
             raise ValueError(
                 f"Expected one score per token, received heatmaps of shape {maps.shape[1:]}."
@@ -159,69 +158,6 @@ def top_expressions(
         progress.advance(len(maps))
     progress.close()
     return found
-
-
-def _check(explained, texts):
-    if not isinstance(explained, ExplainedModel):
-        raise TypeError(
-            f"Expected an explained model, received {type(explained).__name__}. Build one with"
-            " `keras_explain.saliency(model)`."
-        )
-    if isinstance(texts, str):
-        raise TypeError("Expected a list of texts, received one string. Write [text].")
-    return [str(text) for text in texts]
-
-
-def _tokenize(texts, tokenizer, spec):
-    """Words, and ids padded with 0 to the model's length."""
-    if tokenizer is None:
-        raise ValueError(
-            "Expected `tokenizer`, because the model takes integers, received none. Give the"
-            " TextVectorization layer that makes them, or a function from a text to its words and"
-            " their ids."
-        )
-    if isinstance(tokenizer, keras.layers.TextVectorization):
-        rows = keras.ops.convert_to_numpy(tokenizer(texts))
-        pairs = [(words_of(tokenizer, text, _trim(row)), _trim(row))
-                 for text, row in zip(texts, rows, strict=True)]
-    else:
-        pairs = [tokenizer(text) for text in texts]
-    length = spec.shape[1] or max(1, *(len(ids) for _, ids in pairs))
-    inputs = np.zeros((len(texts), length), spec.dtype)
-    for row, (words, ids) in zip(inputs, pairs, strict=True):
-        if len(words) != len(ids):
-            raise ValueError(
-                f"Expected as many words as ids from `tokenizer`, received {len(words)} words and"
-                f" {len(ids)} ids. Leave padding out of the ids."
-            )
-        row[: len(ids)] = ids[:length]
-    return [list(words)[:length] for words, _ in pairs], inputs
-
-
-def _trim(ids):
-    """Without the padding at the end."""
-    return ids[: np.flatnonzero(ids).max(initial=-1) + 1]
-
-
-def _find_words(program, value, texts, inputs, batch_size):
-    """Words of texts by the TextVectorization inside the model."""
-    layer, step = find(program, value)
-    to_ids, words = program.with_outputs([step.outputs[0]]), []
-    for start in range(0, len(texts), batch_size):
-        rows = slice(start, start + batch_size)
-        ids = to_numpy(to_ids([keras.ops.convert_to_tensor(inputs[rows].tolist())])[0])
-        words += [words_of(layer, text, _trim(row))
-                  for text, row in zip(texts[rows], ids, strict=True)]
-    return words
-
-
-def _to_rows(output):
-    if not hasattr(output, "shape"):
-        raise ValueError(
-            f"Expected a model with one input and output, received a {type(output).__name__} of"
-            " them. Name them when building: `saliency(model, input=..., output=...)`."
-        )
-    return to_numpy(output)
 
 
 def _measure_width(program):

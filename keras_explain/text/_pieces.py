@@ -1,0 +1,155 @@
+"""Texts to what a model takes, and to the pieces that its tokens stand for."""
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_explain.data.batches import to_numpy
+from keras_explain.data.preparing import prepare, prepares
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.graph.vectorizer import find, words_of
+
+
+def find_pieces(explained, texts, tokenizer):
+    """What the explained model takes for some texts, and the pieces behind each of its scores.
+
+    Args:
+        explained: an explained model.
+        texts: a list of strings.
+        tokenizer: as for `keras_explain.text.show`.
+
+    Returns:
+        The inputs; for each text its pieces as `_alignment.align` takes them; and for each text
+        whether its end was cut off.
+
+    Raises:
+        ValueError: nothing makes tokens of texts.
+    """
+    question = explained.explainer.question
+    value, model = question.explained[0], question.model
+    if prepares(model) and tokenizer is None:
+        inputs = np.array(texts, object)
+        ids = tree.flatten(prepare(model, inputs))[question.index(value)]
+        return inputs, *_name_pieces(_tokenizer_of(model.preprocessor, model), texts, ids)
+    if hasattr(tokenizer, "tokenizer"):
+        inputs = tree.map_structure(to_numpy, tokenizer(texts))
+        inputs = inputs[0] if isinstance(inputs, tuple) else inputs
+        ids = tree.flatten(inputs)[question.index(value)]
+        return inputs, *_name_pieces(_tokenizer_of(tokenizer, model), texts, ids)
+    if value.spec.dtype == "string":
+        inputs = np.array(texts, dtype=object)
+        if len(value.spec.shape) == 2:
+            inputs = inputs[:, None]
+        words = find_words(question.program, value, texts, inputs, len(texts))
+    else:
+        words, inputs = tokenize(texts, tokenizer, value.spec)
+    return inputs, [[(word,) for word in row] for row in words], [False] * len(texts)
+
+
+def _tokenizer_of(preprocessor, model):
+    found = getattr(preprocessor, "tokenizer", None)
+    if not hasattr(found, "id_to_token"):
+        raise ValueError(
+            f"Expected a tokenizer that names its ids (`id_to_token`) in the preprocessor of"
+            f" {model.name!r}, received {type(found).__name__}. Give the function that makes its"
+            " words and ids as `tokenizer=`, and explain the network behind it.")
+    return found
+
+
+def _name_pieces(tokenizer, texts, ids):
+    """The pieces that the rows of `ids` stand for; what the text alone does not give is None."""
+    names, pieces, cut = {}, [], []
+    for text, row in zip(texts, ids, strict=True):
+        wanted, at, found = to_numpy(tokenizer(text)).ravel(), 0, []
+        for number in row:
+            if at < len(wanted) and number == wanted[at]:
+                at += 1
+                number = int(number)
+                if number not in names:
+                    names[number] = _spell(tokenizer, number)
+                found.append(names[number])
+            else:
+                found.append(None)
+        pieces.append(found)
+        cut.append(at < len(wanted))
+    return pieces, cut
+
+
+def _spell(tokenizer, number):
+    """The forms in which a token may stand in a text."""
+    forms = [_to_text(tokenizer.id_to_token(number))]
+    try:
+        forms.insert(0, _to_text(tokenizer.detokenize([number])))
+    except Exception:  # it detokenizes whole texts only
+        pass
+    return tuple(form for form in forms if form)
+
+
+def _to_text(token):
+    while isinstance(token, (list, tuple)):
+        token = token[0] if token else ""
+    token = token if isinstance(token, (str, bytes)) else to_numpy(token).ravel()[0]
+    return token.decode("utf-8", "replace") if isinstance(token, bytes) else str(token)
+
+
+def check_texts(explained, texts):
+    if not isinstance(explained, ExplainedModel):
+        raise TypeError(
+            f"Expected an explained model, received {type(explained).__name__}. Build one with"
+            " `keras_explain.saliency(model)`."
+        )
+    if isinstance(texts, str):
+        raise TypeError("Expected a list of texts, received one string. Write [text].")
+    return [str(text) for text in texts]
+
+
+def tokenize(texts, tokenizer, spec):
+    """Words, and ids padded with 0 to the model's length."""
+    if tokenizer is None:
+        raise ValueError(
+            "Expected `tokenizer`, because the model takes integers, received none. Give the"
+            " TextVectorization layer that makes them, or a function from a text to its words and"
+            " their ids."
+        )
+    if isinstance(tokenizer, keras.layers.TextVectorization):
+        rows = keras.ops.convert_to_numpy(tokenizer(texts))
+        pairs = [(words_of(tokenizer, text, _trim(row)), _trim(row))
+                 for text, row in zip(texts, rows, strict=True)]
+    else:
+        pairs = [tokenizer(text) for text in texts]
+    length = spec.shape[1] or max(1, *(len(ids) for _, ids in pairs))
+    inputs = np.zeros((len(texts), length), spec.dtype)
+    for row, (words, ids) in zip(inputs, pairs, strict=True):
+        if len(words) != len(ids):
+            raise ValueError(
+                f"Expected as many words as ids from `tokenizer`, received {len(words)} words and"
+                f" {len(ids)} ids. Leave padding out of the ids."
+            )
+        row[: len(ids)] = ids[:length]
+    return [list(words)[:length] for words, _ in pairs], inputs
+
+
+def _trim(ids):
+    """Without the padding at the end."""
+    return ids[: np.flatnonzero(ids).max(initial=-1) + 1]
+
+
+def find_words(program, value, texts, inputs, batch_size):
+    """Words of texts by the TextVectorization inside the model."""
+    layer, step = find(program, value)
+    to_ids, words = program.with_outputs([step.outputs[0]]), []
+    for start in range(0, len(texts), batch_size):
+        rows = slice(start, start + batch_size)
+        ids = to_numpy(to_ids([keras.ops.convert_to_tensor(inputs[rows].tolist())])[0])
+        words += [words_of(layer, text, _trim(row))
+                  for text, row in zip(texts[rows], ids, strict=True)]
+    return words
+
+
+def to_rows(output):
+    if not hasattr(output, "shape"):
+        raise ValueError(
+            f"Expected a model with one input and output, received a {type(output).__name__} of"
+            " them. Name them when building: `saliency(model, input=..., output=...)`."
+        )
+    return to_numpy(output)
