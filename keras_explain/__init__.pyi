@@ -20,6 +20,7 @@ from .explainers.guided_grad_cam import guided_grad_cam as guided_grad_cam
 from .explainers.hires_cam import hires_cam as hires_cam
 from .explainers.integrated_gradients import integrated_gradients as integrated_gradients
 from .explainers.layer_cam import layer_cam as layer_cam
+from .explainers.local_linear import local_linear as local_linear
 from .explainers.occlusion import occlusion as occlusion
 from .explainers.rise import rise as rise
 from .explainers.saliency import saliency as saliency

@@ -75,6 +75,7 @@ BUILDERS = [
     Builder("hires_cam", "layer", blank=TRANSFORMERS),
     Builder("integrated_gradients", "gradient", {"steps": 3}),
     Builder("layer_cam", "layer"),
+    Builder("local_linear", "gradient", refuses="in which none was found"),
     Builder("rise", "answer", {"samples": 16, "grid": 3}),
     Builder("score_cam", "layer", blank=TRANSFORMERS),
     Builder("smooth_grad", "gradient", {"samples": 3}),

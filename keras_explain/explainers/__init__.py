@@ -20,6 +20,7 @@ METHODS = {
     "hires_cam": "HiResCAM",
     "integrated_gradients": "IntegratedGradients",
     "layer_cam": "LayerCAM",
+    "local_linear": "LocalLinear",
     "occlusion": "Occlusion",
     "rise": "RISE",
     "saliency": "Saliency",

@@ -15,9 +15,9 @@ from keras_explain.explainers._options import Target
 from keras_explain.explainers._saved import read_config
 from keras_explain.graph import targets
 from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.models import keep_closed
 from keras_explain.graph.question import Question
 from keras_explain.graph.tokens import explainable_inputs, places, token_ids, without_padding
-from keras_explain.graph.tracing import keep_closed
 from keras_explain.signatures import Score
 
 NORMALIZE = (None, "max", "range")

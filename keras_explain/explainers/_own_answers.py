@@ -13,9 +13,8 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.data.state import refuse_state
-from keras_explain.graph.models import graph_of
+from keras_explain.graph.models import graph_of, keep_closed
 from keras_explain.graph.program import Program
-from keras_explain.graph.tracing import keep_closed
 
 SHARE = 1e-4  # of the range of the answers that rounding may make
 FREE = 64  # stands for a size that the model leaves free

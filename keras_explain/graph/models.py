@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import threading
 
 import keras
 from keras import tree
@@ -95,3 +96,21 @@ def leave_untouched(model):
             for name in vars(layer).keys() - before.keys():
                 del vars(layer)[name]
             vars(layer).update(before)
+
+
+_closed = threading.local()
+
+
+@contextlib.contextmanager
+def keep_closed():
+    """In this thread models stay one step, with the answers that they give themselves."""
+    _closed.on = True
+    try:
+        yield
+    finally:
+        _closed.on = False
+
+
+def is_kept_closed():
+    """Whether models and layers stay one step in this thread."""
+    return getattr(_closed, "on", False)

@@ -170,15 +170,22 @@ class Question:
                 size = own * ((1.0 - own) * size + 0.25)
         return spacing(raw) * size
 
-    def split_at(self, values, cut):
+    def split_at(self, values, cut, program=None, scores=None):
         """Run the model up to the Values `cut`.
+
+        Args:
+            values: the model's inputs.
+            cut: where to stop.
+            program: another form of the question's.
+            scores: from the program's outputs to the scores; None: `scores` of the question.
 
         Returns:
             The tensors there, and `head(points, rows=None) -> (scores, predictions)`, the rest
             of the model. `points` stand in for those tensors; `rows` tells which example of
             the batch each row of `points` belongs to, where they are not the batch itself.
         """
-        stem, head = self.program.split(cut)
+        program = program or self.program
+        stem, head = program.split(cut)
         with backend.no_gradient():
             tensors = stem(values)
         points, sides = tensors[: len(cut)], tensors[len(cut) :]
@@ -186,13 +193,13 @@ class Question:
 
         def rest(points, rows=None):
             given = [*points, *(sides if rows is None else [
-                ops.take(t, rows, axis=0) if self.program.is_per_example(v) else t
+                ops.take(t, rows, axis=0) if program.is_per_example(v) else t
                 for v, t in zip(head.inputs[len(cut) :], sides, strict=True)])]
             for tensor, mask in zip(given, masks, strict=True):
                 if mask is not None:
                     set_mask(tensor, mask if rows is None else ops.take(mask, rows, axis=0))
             raw, predictions = head(given)
-            return self.scores(raw, predictions), predictions
+            return (scores or self.scores)(raw, predictions), predictions
 
         return [_to_float(p) for p in points], rest
 

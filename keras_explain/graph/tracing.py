@@ -6,9 +6,7 @@ arguments (`_convert_input_args`) and the nodes of the symbolic graph (`_inbound
 `_inputs_struct`, `_outputs_struct`). `tests/graph/test_program.py` pins each name.
 """
 
-import contextlib
 import inspect
-import threading
 
 import keras
 from keras import tree
@@ -33,6 +31,7 @@ from keras_explain.graph.masks import (
 from keras_explain.graph.models import (
     graph_of,
     is_composite,
+    is_kept_closed,
     leave_untouched,
     symbolic_inputs,
     view,
@@ -48,7 +47,7 @@ def trace(model):
     steps, the structure of output Values, and the calls.
     """
     struct = tree.map_structure(Value, symbolic_inputs(model))
-    tracer = _Tracer()
+    tracer = Tracer()
     with leave_untouched(model):
         outputs = tracer.inside(model, (struct,), {}, "")
         if outputs is None:
@@ -56,20 +55,7 @@ def trace(model):
     return struct, tracer.steps, outputs, tracer.calls
 
 
-_closed = threading.local()
-
-
-@contextlib.contextmanager
-def keep_closed():
-    """In this thread models stay one step, with the answers that they give themselves."""
-    _closed.on = True
-    try:
-        yield
-    finally:
-        _closed.on = False
-
-
-class _Tracer:
+class Tracer:
     """Records calls on Values, and looks into every model and layer that allows it."""
 
     def __init__(self):
@@ -115,7 +101,7 @@ class _Tracer:
     def inside(self, op, args, kwargs, path):
         """Record what `op` does inside; None if it is to stay one opaque step."""
         graph = graph_of(op)
-        if getattr(_closed, "on", False) or graph is None and not is_composite(op):
+        if is_kept_closed() or graph is None and not is_composite(op):
             return None
         mark = len(self.steps), len(self.calls)
         try:

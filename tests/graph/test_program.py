@@ -181,7 +181,7 @@ def test_control_flow_on_numbers_keeps_the_layer_closed():
     layer.build((None, 5, 6))
     closed = keras.Model(x, layers.Dense(2)(layers.Flatten()(x)))
     _, program = Program.trace(closed)
-    assert tracing._Tracer().inside(layer, (program.inputs[0],), {}, "") is None
+    assert tracing.Tracer().inside(layer, (program.inputs[0],), {}, "") is None
 
 
 def test_random_state_of_the_model_does_not_move():
