@@ -84,7 +84,7 @@ class _Opener(Tracer):
         if "training" in kwargs:
             kwargs = {k: v for k, v in kwargs.items() if k != "training"}
         try:
-            return self._traced(op, args, kwargs, path)
+            return self._trace(op, args, kwargs, path)
         except Opaque:
             del self.steps[mark[0] :], self.calls[mark[1] :]
             self.settled = min(self.settled, mark[0])
