@@ -17,7 +17,7 @@ from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options
 from keras_explain.graph.axes import heatmap_axes, image_like
-from keras_explain.graph.question import take_rows
+from keras_explain.graph.rows import take_rows
 from keras_explain.signatures import spell_out
 
 ESTIMATORS = ("centered", "paper")

@@ -12,7 +12,7 @@ from keras_explain.engine.hiding import expand_mask
 from keras_explain.explainers._cam import FeatureMap
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import FeatureMapOptions
-from keras_explain.graph.question import take_rows
+from keras_explain.graph.rows import take_rows
 from keras_explain.signatures import spell_out
 
 

@@ -268,11 +268,6 @@ def _is_made_without(given, k, score):
     return True
 
 
-def take_rows(tensors, rows):
-    """The examples `rows` of each tensor."""
-    return [ops.take(t, rows, axis=0) for t in tensors]
-
-
 def _to_float(x):
     if "float" in keras.backend.standardize_dtype(x.dtype):
         return x

@@ -1,7 +1,7 @@
 """How many rows the values of a program have: some models fold frames or patches into the batch."""
 
 import keras
-from keras import tree
+from keras import ops, tree
 
 from keras_explain.graph.steps import Value
 
@@ -51,3 +51,8 @@ def _infer(step, args, kwargs):
 
 def _with_batch(spec, rows):
     return keras.KerasTensor((rows, *spec.shape[1:]), spec.dtype)
+
+
+def take_rows(tensors, rows):
+    """The examples `rows` of each tensor."""
+    return [ops.take(t, rows, axis=0) for t in tensors]

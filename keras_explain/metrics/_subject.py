@@ -8,7 +8,8 @@ from keras_explain.engine import hiding
 from keras_explain.engine.chunks import even, in_chunks
 from keras_explain.engine.folding import bind, fold
 from keras_explain.graph.axes import heatmap_axes, image_like
-from keras_explain.graph.question import Question, take_rows
+from keras_explain.graph.question import Question
+from keras_explain.graph.rows import take_rows
 from keras_explain.metrics._filling import thaw
 
 
