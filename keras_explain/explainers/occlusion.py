@@ -20,7 +20,7 @@ from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options, PerAxis
 from keras_explain.explainers._plans import check_search, make_grid, make_plan, report_plan
 from keras_explain.graph.axes import heatmap_axes, image_like
-from keras_explain.graph.question import take_rows
+from keras_explain.graph.rows import take_rows
 from keras_explain.signatures import spell_out
 
 ENGINES = ("auto", "incremental", "full")
