@@ -175,7 +175,6 @@ class Question:
 
         Args:
             values: the model's inputs.
-            cut: where to stop.
             program: another form of the question's.
             scores: from the program's outputs to the scores; None: `scores` of the question.
 
