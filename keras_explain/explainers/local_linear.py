@@ -44,7 +44,7 @@ class LocalLinear(Explainer):
         if callable(question.target):
             program, scored = append_function(program, question.target, predictions)
         program = program.with_outputs((scored, predictions))
-        reached = _reached(program, self.cut)
+        reached = _find_reached(program, self.cut)
         program = open_steps(program, self.model, lambda step: id(step) in reached)
         return hold_gates(program, self.cut, program.outputs[0])
 
@@ -92,7 +92,7 @@ def _total(heatmap):
     return ops.sum(heatmap, axis=tuple(range(1, len(heatmap.shape))))
 
 
-def _reached(program, cut):
+def _find_reached(program, cut):
     """Which steps compute with what is differentiated, the makers of that left out: their ids."""
     values, steps = set(cut), []
     for step in program.steps:

@@ -53,24 +53,24 @@ class _Plan:
 
     def program(self):
         for step in reversed(self.whole.steps):
-            self.steps.append(self._held(step))
+            self.steps.append(self._hold(step))
         first = Step(_ones, (self.whole.inputs[0],), {}, [self.one])
         return Program(self.whole.inputs, [first, *self.steps[::-1]], self.whole.outputs,
                        self.whole.calls), self.one
 
-    def _held(self, step):
+    def _hold(self, step):
         outputs = set(step.outputs)
         moving = self._places(step, self.moving)
         if not outputs & self.needed or outputs & set(self.cut) or not moving:
             return step
-        held = self._way(step, moving)
+        held = self._choose(step, moving)
         leaves = tree.flatten((step.args, step.kwargs))
         self.needed.update(leaves[p] for p in held.kept)
         held.held = tuple(p for p in moving if p not in held.kept)
         held.rows = self.trial.rows(step.outputs[0])
         return dataclasses.replace(step, fn=held, args=(self.one, *step.args))
 
-    def _tried(self, step, places):
+    def _try(self, step, places):
         needed = self.needed.intersection(step.outputs)
         return Tried(self.trial, step, places, needed or None)
 
@@ -81,44 +81,44 @@ class _Plan:
 
     # How one step is held ---------------------------------------------------------------------
 
-    def _way(self, step, moving):
+    def _choose(self, step, moving):
         fn = step.fn
         if len(moving) == 1 and found.is_known_linear(fn):
             return Held(fn, moving, offset=_bias(fn))
-        tried = self._tried(step, moving)
+        tried = self._try(step, moving)
         if found.is_affine(tried) or found.is_straight(tried):
-            return self._checked(step, moving, "own")
+            return self._make(step, moving, "own")
         if len(moving) == 1:
             return self._alone(step, moving, tried)
-        linear = [p for p in moving if found.is_affine(self._tried(step, [p]))]
+        linear = [p for p in moving if found.is_affine(self._try(step, [p]))]
         if not linear:
-            return self._averaged(step, moving)
-        if len(linear) > 1 and not found.is_affine(self._tried(step, linear)):
+            return self._average(step, moving)
+        if len(linear) > 1 and not found.is_affine(self._try(step, linear)):
             chosen = self._without_gates(step, linear)
             if chosen is None and set(linear) == set(moving):
-                return self._checked(step, moving, "share")
+                return self._make(step, moving, "share")
             linear = chosen or linear[:1]
-        return self._checked(step, linear, "own")
+        return self._make(step, linear, "own")
 
     def _alone(self, step, moving, tried):
         if found.is_pointwise(tried):
-            return self._checked(step, moving, "ratio")
+            return self._make(step, moving, "ratio")
         center = found.find_center(tried)
         if center is not None:
-            held = self._checked(step, moving, "scale")
+            held = self._make(step, moving, "scale")
             held.center = center
             return held
-        return self._averaged(step, moving)
+        return self._average(step, moving)
 
-    def _averaged(self, step, moving):
+    def _average(self, step, moving):
         if kinds.has_weights(step.fn) or not kinds.is_of_keras(step.fn) or not found.averages(
-                self._tried(step, moving), POINTS, WEIGHTS):
+                self._try(step, moving), POINTS, WEIGHTS):
             raise ValueError(self._unknown(step))
-        return self._checked(step, moving, "mean")
+        return self._make(step, moving, "mean")
 
-    def _checked(self, step, kept, way):
+    def _make(self, step, kept, way):
         """The held step; where what it gives at zero hides what depends on the input, an error."""
-        tried = self._tried(step, kept)
+        tried = self._try(step, kept)
         zero = tried(*tried.zeros())
         if zero is None:
             raise ValueError(self._unknown(step))
@@ -145,7 +145,7 @@ class _Plan:
                 for p in places}
         order, kept = sorted(places, key=sure.get), []
         for place in order:
-            if not kept or found.is_affine(self._tried(step, [*kept, place])):
+            if not kept or found.is_affine(self._try(step, [*kept, place])):
                 kept.append(place)
         rest = [p for p in places if p not in kept]
         return kept if max(sure[p] for p in kept) < min(sure[p] for p in rest) else None
