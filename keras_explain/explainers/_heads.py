@@ -42,6 +42,9 @@ def averages_map(question, value, tokens=None):
 def _react(question, head, value, tokens, mapping):
     """Whether a head reacts to other features, and to the mean in place of its features."""
     features = ops.abs(random_numbers(value.spec, free=8))
+    channel = question.program.channel_axis(value) if tokens is None else -1
+    levels = _random_levels(features.shape, channel % len(features.shape))
+    features = features * ops.convert_to_tensor(levels, features.dtype)
     sides = [random_numbers(v.spec, free=8) for v in head.inputs[1:]]
 
     def score(x):
@@ -53,7 +56,8 @@ def _react(question, head, value, tokens, mapping):
     try:
         with keras.StatelessScope(state_mapping=mapping):
             own = score(features)
-            other = np.abs(score(ops.flip(features, axis=0)) - own).max()
+            other = max(np.abs(score(x) - own).max()
+                        for x in (ops.flip(features, axis=0), 2 * features))
             mean = np.abs(score(_average(features, question, value, tokens)) - own).max()
     except Exception:  # a head may refuse random features, or a size that is free, with any error
         return False, False
@@ -71,6 +75,12 @@ def _average(features, question, value, tokens):
     channel = question.program.channel_axis(value)
     space = tuple(a for a in range(1, len(features.shape)) if a != channel)
     return ops.broadcast_to(ops.mean(features, axis=space, keepdims=True), features.shape)
+
+
+def _random_levels(shape, channel):
+    """A number for each example and channel: the means of large maps of noise are all alike."""
+    shape = [n if axis in (0, channel) else 1 for axis, n in enumerate(shape)]
+    return np.random.default_rng(2).uniform(0.1, 1, shape)
 
 
 def _random_weight(weight):

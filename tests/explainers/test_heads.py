@@ -65,6 +65,15 @@ def silently(build, *args, **options):
         return build(*args, **options)
 
 
+@pytest.mark.parametrize("size", [(8, 8), (64, 96), (224, 224)])
+def test_a_mean_over_a_map_of_any_size_is_seen(size):
+    x = keras.Input((*size, 3))
+    y = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(x))
+    model = keras.Model(x, layers.Dense(2, activation="softmax")(y))
+    silently(kx.grad_cam, model)
+    assert name_of(choose_cam(model)) == "grad_cam"
+
+
 @pytest.mark.parametrize("name", [
     "functional", "shared_layer", "channels_first", "volume", "mixed_float16",
     "sigmoid_of_one_unit", "dead_layer", "variable_size", "saturated_softmax"])
