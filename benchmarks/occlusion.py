@@ -238,7 +238,8 @@ def sides_of(name, options):
                 *(all_drops(e.explainer, image) for e in (explained, exact)))}
             continue
         found = all_drops(
-            kx.occlusion(model, patch_size=patch, stride=check_stride, **SETTINGS[side]).explainer,
+            kx.occlusion(model, patch_size=patch, stride=check_stride, score="probability",
+                         **SETTINGS[side]).explainer,
             image,
         )
         quality[side] = {"largest_error_of_range": float(np.abs(found - drops).max()

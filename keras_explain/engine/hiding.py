@@ -219,7 +219,7 @@ def blend(image, hidden, seen, axes):
     if is_tokens(image):
         return ops.where(seen > 0.5, image, hidden)
     pixels, hidden = ops.cast(image, "float32"), ops.cast(hidden, "float32")
-    mixed = ops.where(seen >= 1, pixels, hidden + seen * (pixels - hidden))
+    mixed = seen * pixels + (1.0 - seen) * hidden  # each of the two exactly where alone
     return to_dtype(mixed, image.dtype)
 
 
