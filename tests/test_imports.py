@@ -30,7 +30,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # Who imports TensorFlow: the backend, and what writes and reads SavedModels.
 TENSORFLOW = {"backend", "exporting", "serving"}
 # Who may use what Keras keeps to itself.
-PRIVATE_KERAS = {f"graph/{name}.py" for name in ("tracing", "models", "inside", "masks")}
+PRIVATE_KERAS = {f"graph/{name}.py" for name in ("tracing", "models", "inside", "masks", "live")}
 PRIVATE_NAMES = ("_keras_history", "_inbound_nodes", "_outbound_nodes", "_inputs_struct",
                  "_outputs_struct", "_flatten_layers", "_build_shapes_dict", "_convert_input_args",
                  "get_keras_mask", "set_keras_mask", "_functional", "_run_through_graph",

@@ -97,19 +97,25 @@ def _may_be_opened(op):
     return isinstance(op, OPENED) or not kinds.is_built_in(op)
 
 
-def _without_activation(step):
-    """A layer of Keras with weights, and its activation as a second step."""
-    fn = step.fn
+def split_activation(fn):
+    """A layer of Keras with weights without its activation, and that; else `fn` itself and None."""
     activation = getattr(fn, "activation", None)
     if not callable(activation) or activation is keras.activations.linear:
-        return [step]
+        return fn, None
     if not (kinds.has_weights(fn) and kinds.is_built_in(fn)) or isinstance(
             fn, (keras.layers.RNN, keras.layers.Wrapper)):
+        return fn, None
+    return view(fn, activation=keras.activations.linear), _KeepingMask(activation)
+
+
+def _without_activation(step):
+    """The step, or two: its layer, and the layer's activation."""
+    fn, activation = split_activation(step.fn)
+    if activation is None:
         return [step]
     raw = Value(step.outputs[0].spec)
-    return [dataclasses.replace(step, fn=view(fn, activation=keras.activations.linear),
-                                outputs=[raw]),
-            Step(_KeepingMask(activation), (raw,), {}, step.outputs, step.path)]
+    return [dataclasses.replace(step, fn=fn, outputs=[raw]),
+            Step(activation, (raw,), {}, step.outputs, step.path)]
 
 
 class _KeepingMask:

@@ -257,6 +257,96 @@ def test_padding_gets_nothing_and_what_it_said_is_in_the_remainder():
 
 
 @keras.saving.register_keras_serializable("local_linear")
+class Decoder(layers.Layer):
+    """A block of a language model, as libraries write them: it needs sizes.
+
+    Its mask and its class token depend on sizes that a graph does not know.
+    """
+
+    def build(self, shape):
+        width = shape[-1]
+        self.attention = layers.MultiHeadAttention(2, 3, dtype=self.dtype_policy)
+        self.attention.build(shape, shape)
+        self.norm = layers.RMSNormalization(dtype=self.dtype_policy)
+        self.norm.build(shape)
+        self.up = layers.EinsumDense("btd,df->btf", (None, 2 * width), dtype=self.dtype_policy)
+        self.up.build(shape)
+        self.down = layers.Dense(width, dtype=self.dtype_policy)
+        self.down.build((*shape[:-1], width))
+        self.first = self.add_weight(shape=(1, 1, width), name="first")
+
+    def call(self, x):
+        rows, length = ops.shape(x)[0], ops.shape(x)[1]
+        x = ops.concatenate([ops.tile(self.first * 1.0, (rows, 1, 1)), x], axis=1)
+        place = ops.arange(length + 1)
+        seen = ops.expand_dims(place[:, None] >= place[None, :], 0)
+        y = self.norm(x)
+        x = x + self.attention(y, y, attention_mask=seen)
+        gate, value = ops.split(self.up(x), 2, axis=-1)
+        return x + self.down(keras.activations.gelu(gate, approximate=True) * value)
+
+
+def language_model():
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(20, 6)(ids)
+    for _ in range(2):
+        x = Decoder()(x)
+    x = layers.Dense(3)(layers.GlobalAveragePooling1D()(x))
+    return alive(keras.Model(ids, x), None)
+
+
+def test_layers_that_cannot_be_traced_are_held_while_they_run():
+    """They need sizes; so the numbers are compared at several, in graphs too."""
+    model = language_model()
+    explained = kx.local_linear(model, target=1)
+    for length in (5, 7):
+        ids = rng.integers(0, 20, (4, length))
+        assert completeness(model, ids, 1) < 1e-4
+        wanted = run(explained, ids)
+        for batch_size in (4, 3):
+            found = explained.predict(ids, batch_size=batch_size, verbose=0)
+            for name in ("heatmap", "remainder"):
+                size = np.abs(wanted[name]).max()
+                np.testing.assert_allclose(found[name], wanted[name], atol=1e-5 * size)
+
+
+def test_a_block_that_is_held_while_it_runs_equals_one_that_is_traced():
+    """The same block from its parts, in a Functional model."""
+    x = inputs = keras.Input((4, 6))
+    own = Decoder()
+    own.build((None, 4, 6))
+    y = own.norm(x)
+    causal = ops.convert_to_tensor(np.tril(np.ones((1, 4, 4), bool)))
+    y = layers.Add()([x, own.attention(y, y, attention_mask=causal)])
+    gate, value = ops.split(own.up(y), 2, axis=-1)
+    y = y + own.down(ops.gelu(gate, approximate=True) * value)
+    parts = keras.Model(inputs, ops.mean(y, axis=(1, 2))[:, None])
+
+    @keras.saving.register_keras_serializable("local_linear")
+    class Whole(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts = own
+
+        def call(self, x):
+            length = ops.shape(x)[1]
+            place = ops.arange(length)
+            y = own.norm(x)
+            y = x + own.attention(y, y, attention_mask=(place[:, None] >= place)[None])
+            gate, value = ops.split(own.up(y), 2, axis=-1)
+            return y + own.down(ops.gelu(gate, approximate=True) * value)
+
+    free = keras.Input((None, 6))
+    y = Whole()(free)
+    whole = keras.Model(free, ops.mean(y, axis=(1, 2))[:, None])
+    alive(parts, None)
+    batch = rng.normal(size=(3, 4, 6)).astype("float32")
+    found, wanted = (run(kx.local_linear(m), batch) for m in (whole, parts))
+    np.testing.assert_allclose(found["heatmap"], wanted["heatmap"], atol=1e-5)
+    np.testing.assert_allclose(found["remainder"], wanted["remainder"], atol=1e-5)
+
+
+@keras.saving.register_keras_serializable("local_linear")
 class Closed(layers.Layer):
     """Bends, and cannot be looked into."""
 

@@ -13,6 +13,7 @@ from keras import ops, tree
 
 from keras_explain.engine.holding import kinds as found
 from keras_explain.engine.holding.held import POINTS, WEIGHTS, Held
+from keras_explain.engine.holding.inside import HeldInside, record
 from keras_explain.engine.holding.trial import Trial, Tried
 from keras_explain.graph import steps as kinds
 from keras_explain.graph.program import Program
@@ -39,15 +40,8 @@ class _Plan:
     def __init__(self, program, cut, scored):
         self.whole, self.cut = program, tuple(cut)
         self.trial = Trial(program, self.cut)
-        self.makers = {v: s for s in program.steps for v in s.outputs}
-        self.derived, self.moving = set(cut), set(cut)
-        for step in program.steps:
-            if set(step.outputs) & set(cut):
-                continue
-            if self.derived.intersection(step.reads):
-                self.derived.update(step.outputs)
-            if self.moving.intersection(step.reads):
-                self.moving.update(v for v in step.outputs if "float" in v.spec.dtype)
+        self.makers, self.derived, self.moving = {}, set(cut), set(cut)
+        self._follow(program.steps)
         self.one = Value(keras.KerasTensor(program.inputs[0].spec.shape[:1], "float32"))
         self.needed, self.steps = {scored}, []
 
@@ -58,17 +52,48 @@ class _Plan:
         return Program(self.whole.inputs, [first, *self.steps[::-1]], self.whole.outputs,
                        self.whole.calls), self.one
 
+    def _follow(self, steps):
+        """Note which Values depend on the input, and which of them are floats that move."""
+        for step in steps:
+            self.makers.update((v, step) for v in step.outputs)
+            if set(step.outputs) & set(self.cut):
+                continue
+            if self.derived.intersection(step.reads):
+                self.derived.update(step.outputs)
+            if self.moving.intersection(step.reads):
+                self.moving.update(v for v in step.outputs if "float" in v.spec.dtype)
+
     def _hold(self, step):
+        """The step, held where a gradient comes by."""
         outputs = set(step.outputs)
         moving = self._places(step, self.moving)
         if not outputs & self.needed or outputs & set(self.cut) or not moving:
             return step
-        held = self._choose(step, moving)
-        leaves = tree.flatten((step.args, step.kwargs))
-        self.needed.update(leaves[p] for p in held.kept)
-        held.held = tuple(p for p in moving if p not in held.kept)
-        held.rows = self.trial.rows(step.outputs[0])
+        try:
+            held = self._choose(step, moving)
+        except ValueError:
+            inner = record(self.trial, step)
+            if inner is None:
+                raise
+            held = self._hold_inside(step, *inner)
+        else:
+            leaves = tree.flatten((step.args, step.kwargs))
+            self.needed.update(leaves[p] for p in held.kept)
+            held.held = tuple(p for p in moving if p not in held.kept)
+            held.rows = self.trial.rows(step.outputs[0])
         return dataclasses.replace(step, fn=held, args=(self.one, *step.args))
+
+    def _hold_inside(self, layer, steps, outputs):
+        """The layer of a step, with the steps inside of it held."""
+        self._follow(steps)
+        self.needed.update(inner for inner, outer in zip(outputs, layer.outputs, strict=True)
+                           if outer in self.needed and inner is not None)
+        rules = {}
+        for number, step in reversed(list(enumerate(steps))):
+            held = self._hold(step).fn
+            if held is not step.fn:
+                rules[number] = held
+        return HeldInside(layer.fn, rules, [type(s.fn) for s in steps])
 
     def _try(self, step, places):
         needed = self.needed.intersection(step.outputs)
