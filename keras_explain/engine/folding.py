@@ -71,6 +71,11 @@ def fold(program):
     return Program(program.inputs, steps, program.outputs, program.calls)
 
 
+def folds_norms(program):
+    """Whether a normalization was merged into another step of what `fold` made."""
+    return any(isinstance(step.fn, Affine) and step.fn.norms for step in program.steps)
+
+
 def bind(program, dtype=None):
     """The same program with its weights read and folded here, as tensors of this graph."""
     return program.replace(lambda fn: fn.bind(dtype) if isinstance(fn, Affine) else fn)

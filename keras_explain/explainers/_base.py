@@ -114,6 +114,13 @@ class Explainer(keras.layers.Layer):
         """
         return [None] * len(chosen)
 
+    def run_layers_alone(self) -> bool:
+        """Give up programs that were made to run faster; whether there are any to give up.
+
+        Asked for where rounding in them would show, which a network can amplify.
+        """
+        return False
+
     def _without_padding_each(self, maps, values):
         explained = self.question.explained
         shown = explained * (len(maps) // len(explained))  # one map for each layer

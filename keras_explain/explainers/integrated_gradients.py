@@ -43,7 +43,7 @@ class IntegratedGradients(RepeatedGradients):
         self.baseline_count = counts.pop() if counts else 1
 
     def compute(self, values, request):
-        points, head = self.question.split_at(values, self.cut)
+        points, head, fast = self.split(values)
         scores, predictions = head(points)
         chosen = self.question.choose_class(scores, request)
         bases = [self._base(cut, point, values)
@@ -76,13 +76,16 @@ class IntegratedGradients(RepeatedGradients):
         rows = ops.arange(ops.shape(scores)[0], dtype="int32")
 
         def add_base_score(which, total):
-            base_scores, _ = head(bases_of(rows, ops.zeros_like(rows) + which))
+            base_scores, _ = fast(bases_of(rows, ops.zeros_like(rows) + which))
             return total + ops.sum(base_scores * chosen, axis=-1)
 
         count = self.baseline_count * self.steps
-        sums = self.sums(points, head, chosen, count, vary, terms)
-        start = backend.fori_loop(
-            0, self.baseline_count, add_base_score, ops.zeros_like(scores[:, 0]))
+        sums = self.sums(points, fast, chosen, count, vary, terms)
+        start = ops.zeros_like(scores[:, 0])
+        if self.baseline_count == 1:  # the usual case, which compiles faster without a loop
+            start = add_base_score(0, start)
+        else:
+            start = backend.fori_loop(0, self.baseline_count, add_base_score, start)
         gap = start / self.baseline_count - ops.sum(scores * chosen, axis=-1)
         totals = [total / self.baseline_count for total in sums]
         for total in totals:

@@ -39,7 +39,7 @@ class SmoothGrad(RepeatedGradients):
         self.signed, self.seed = check_bool("signed", signed), seed
 
     def compute(self, values, request):
-        points, head = self.question.split_at(values, self.cut)
+        points, head, fast = self.split(values)
         scores, predictions = head(points)
         chosen = self.question.choose_class(scores, request)
         widths = [self.noise * _range(p) for p in points]
@@ -65,7 +65,7 @@ class SmoothGrad(RepeatedGradients):
         if self.form == "variance":  # of differences from the clean gradient, which round less
             _, centers, _ = self.question.differentiate(values, request, self.cut)
             centers, lists = [ops.cast(c, "float32") for c in centers], 2
-        sums = self.sums(points, head, chosen, self.samples, vary, terms, lists)
+        sums = self.sums(points, fast, chosen, self.samples, vary, terms, lists)
         means = [s / self.samples for s in sums]
         if self.form == "variance":
             count = len(points)
