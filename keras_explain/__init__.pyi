@@ -9,6 +9,7 @@ from . import superpixels as superpixels
 from . import text as text
 from .explainers._explained_model import BlankHeatmapWarning as BlankHeatmapWarning
 from .explainers.ablation_cam import ablation_cam as ablation_cam
+from .explainers.attention import attention as attention
 from .explainers.cam import cam as cam
 from .explainers.eigen_cam import eigen_cam as eigen_cam
 from .explainers.finite_differences import finite_differences as finite_differences

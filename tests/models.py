@@ -596,3 +596,17 @@ def mixed_float16_sequential():
 def mixed_bfloat16():
     with policy("mixed_bfloat16"):
         return functional()
+
+
+def kind_for(method):
+    """A kind of pictures that a method is made for, of Keras's own layers alone."""
+    kind = KINDS["functional"]
+    return dataclasses.replace(kind, make=patch_transformer) if method == "attention" else kind
+
+
+def patch_transformer():
+    """Patches that attend to each other."""
+    x = image(HEIGHT, WIDTH, 3)
+    y = layers.Reshape((-1, 4))(layers.Conv2D(4, 4, strides=4)(x))
+    y = y + layers.MultiHeadAttention(2, 4)(y, y)
+    return keras.Model(x, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(y)))

@@ -75,6 +75,8 @@ BUILDERS = [
     Builder("hires_cam", "layer", blank=TRANSFORMERS),
     Builder("integrated_gradients", "gradient", {"steps": 3}),
     Builder("layer_cam", "layer"),
+    Builder("attention", "answer", kinds=(*FEWER, *TRANSFORMERS),
+            refuses="`local_linear` or `occlusion`"),
     Builder("local_linear", "gradient", refuses="in which none was found"),
     Builder("rise", "answer", {"samples": 16, "grid": 3}),
     Builder("score_cam", "layer", blank=TRANSFORMERS),

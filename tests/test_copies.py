@@ -6,7 +6,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from models import KINDS
+from models import KINDS, kind_for
 from running import run
 
 import keras_explain as kx
@@ -22,7 +22,7 @@ copies = pytest.mark.parametrize("copied", COPIED.values(), ids=COPIED)
 @copies
 @pytest.mark.parametrize("name", METHODS)
 def test_explainers_and_explained_models(name, copied):
-    kind = KINDS["functional"]
+    kind = kind_for(name)
     explained = getattr(kx, name)(kind.model, **FAST.get(name, {}))
     x = kind.inputs(2)
     wanted = run(explained, x)["heatmap"]

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from models import kind_for
 
 import keras_explain as kx
 from keras_explain.explainers import METHODS
@@ -30,7 +31,8 @@ def small_model():
 
 
 def explainer_of(name):
-    return getattr(kx, name)(small_model(), **FAST.get(name, {})).explainer
+    model = kind_for(name).model if name == "attention" else small_model()
+    return getattr(kx, name)(model, **FAST.get(name, {})).explainer
 
 
 def assert_built_or_told(build, *args):

@@ -7,7 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from models import KINDS
+from models import KINDS, kind_for
 from running import run
 
 import keras_explain as kx
@@ -36,11 +36,11 @@ def load_elsewhere(folder, names, imports, **environment):
 
 def save_all(folder):
     """Every method as a file; the heatmaps that it gives here."""
-    model, x = KINDS["functional"].model, KINDS["functional"].inputs(2)
+    x = KINDS["functional"].inputs(2)
     np.save(folder / "x.npy", x)
     maps = {}
     for name in METHODS:
-        explained = getattr(kx, name)(model, **FAST.get(name, {}))
+        explained = getattr(kx, name)(kind_for(name).model, **FAST.get(name, {}))
         explained.save(folder / f"{name}.keras")
         maps[name] = run(explained, x)["heatmap"]
     return maps

@@ -10,6 +10,7 @@ import lazy_loader
 
 METHODS = {
     "ablation_cam": "AblationCAM",
+    "attention": "Attention",
     "cam": "ClosedFormCAM",
     "eigen_cam": "EigenCAM",
     "grad_cam": "GradCAM",

@@ -1,0 +1,189 @@
+"""Attention weights in a program: where they are, told by what the steps compute."""
+
+import dataclasses
+import math
+
+from keras import ops
+
+from keras_explain.engine.holding.trial import ROWS, Trial
+from keras_explain.graph import steps as kinds
+from keras_explain.graph.probing import to_float64
+from keras_explain.graph.program import Program
+from keras_explain.graph.steps import Step, Value
+from keras_explain.graph.tokens import MOVES
+
+FUSED = "DotProductAttention"  # Keras's operation that keeps its weights to itself
+PRODUCTS = ("Einsum", "Matmul", "Dot", "Tensordot")
+FRONT = 8  # as many class and register tokens there may be
+NEAR = 2e-2  # of one, what half precision leaves of a sum
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Weights:
+    """The attention weights of one layer.
+
+    Args:
+        path: of the step that makes them.
+        value: their Value in the program, of shape (N, heads, T, S) or (N, T, S).
+        shape: (heads, T, S) as they were on a trial input; where the model leaves a size free,
+            a number of the trial stands for it.
+    """
+
+    path: str
+    value: Value
+    shape: tuple
+
+
+def unfuse(program):
+    """The program in which fused attention is two steps: the weights, and what they weigh."""
+    steps = []
+    for step in program.steps:
+        if kinds.kind(step.fn) != FUSED:
+            steps.append(step)
+            continue
+        query, spec = step.args[0], step.outputs[0].spec
+        shape = (spec.shape[0], query.spec.shape[2], query.spec.shape[1],
+                 step.args[1].spec.shape[1])
+        weights = Value(type(spec)(shape, spec.dtype))
+        steps.append(Step(_WeightsOf(step.fn), step.args, step.kwargs, [weights], step.path))
+        steps.append(Step(_weigh, (weights, step.args[2]), {}, step.outputs, step.path))
+    return Program(program.inputs, steps, program.outputs, program.calls)
+
+
+def find_weights(program):
+    """The `Weights` of an opened and unfused program, in the order of its steps.
+
+    Attention weights are not negative, sum to one over the last axis, and weigh by a product
+    what depends on the input too.
+
+    Raises:
+        ValueError: the program cannot be run on random inputs.
+    """
+    trial, found = Trial(program), []
+    varying = set(program.inputs)
+    for step in program.steps:
+        if varying.intersection(step.reads):
+            varying.update(step.outputs)
+    for k, step in enumerate(program.steps):
+        value = step.outputs[0] if len(step.outputs) == 1 else None
+        if value not in varying or len(value.spec.shape) not in (3, 4):
+            continue
+        if isinstance(step.fn, _WeightsOf) or (
+                _sums_to_one(trial.numbers[value]) and kinds.kind(step.fn) not in PRODUCTS
+                and not kinds.kind(step.fn).startswith(MOVES) and _weighs(
+                    value, program.steps[k + 1 :], varying)):
+            shape = tuple(trial.numbers[value].shape)
+            found.append(Weights(step.path or kinds.kind(step.fn), value, (
+                *([1] if len(shape) == 3 else []), *shape[1:])))
+            if shape[0] != ROWS:
+                raise ValueError(
+                    f"Expected attention over a whole input, received {step.path!r}, which attends"
+                    " within windows that are folded into the batch. Use `local_linear` or"
+                    " `occlusion`.")
+    return found
+
+
+def _sums_to_one(numbers):
+    """Whether rows sum to one, or to zero, as those of padding may."""
+    numbers = to_float64(numbers)
+    if not numbers.size or numbers.shape[-1] < 2 or numbers.min() < 0:
+        return False
+    sums = numbers.sum(axis=-1)
+    one = abs(sums - 1) < NEAR
+    return bool(one.any() and (one | (sums == 0)).all())
+
+
+def _weighs(value, steps, varying):
+    """Whether a product takes a Value, moved at most, with another that depends on the input."""
+    moved = {value}
+    for step in steps:
+        reads = moved.intersection(step.reads)
+        if not reads:
+            continue
+        kind = kinds.kind(step.fn)
+        if kind in PRODUCTS:
+            return any(v in varying and v not in moved for v in step.reads)
+        if kind.startswith(MOVES):
+            moved.update(step.outputs)
+    return False
+
+
+class _WeightsOf:
+    """The weights (N, heads, T, S) of a fused attention: what it gives for rows of an identity.
+
+    Attention is linear in what it weighs, so these come from the operation itself, with all of
+    its masks, biases and scales.
+    """
+
+    def __init__(self, fn):
+        self.fn = fn
+
+    def __call__(self, query, key, value, *args, **kwargs):
+        count, width = ops.shape(value)[1], value.shape[-1]
+        options = {name: v for name, v in kwargs.items() if name != "flash_attention"}
+        eye = ops.cast(ops.eye(count), value.dtype)
+        starts = range(0, count, width) if isinstance(count, int) else [None]
+        found = []
+        for start in starts:  # as wide as the values are, which some backends ask for
+            part = eye if start is None else ops.pad(
+                eye, ((0, 0), (0, width)))[:, start : start + width]
+            part = ops.broadcast_to(
+                part[None, :, None, :], (*ops.shape(value)[:3], ops.shape(part)[-1]))
+            found.append(self.fn(query, key, part, *args, **options))
+        found = ops.concatenate(found, axis=-1)[..., :count]
+        return ops.transpose(found, (0, 2, 1, 3))
+
+
+def _weigh(weights, value):
+    return ops.einsum("nhts,nshd->nthd", weights, value)
+
+
+def as_heads(weights):
+    """Weights (N, T, S) or (N, heads, T, S), as the latter, float32."""
+    weights = ops.cast(weights, "float32")
+    return weights if len(weights.shape) == 4 else ops.expand_dims(weights, 1)
+
+
+def roll_out(layers):
+    """How much of each input token is in each token behind all layers: (N, T, T).
+
+    Half of each token is taken to come through attention, the mean over the heads, and half past
+    it (Abnar and Zuidema 2020).
+
+    Args:
+        layers: float32 of shape (N, heads, T, T), a list from the first layer on.
+    """
+    total = None
+    for weights in layers:
+        mean = ops.mean(weights, axis=1)
+        mixed = 0.5 * mean + 0.5 * ops.eye(ops.shape(mean)[-1], dtype="float32")
+        total = mixed if total is None else ops.matmul(mixed, total)
+    return total
+
+
+def find_grid(program, first, tokens, axes):
+    """The Value of the map (N, rows, columns, C) that tokens were cut from, and its sizes.
+
+    It is the last map before the first attention with as many cells as there are tokens, but for
+    a few in front (class and register tokens). (None, None) where there is none.
+
+    Args:
+        program: the opened program.
+        first: the first attention weights' Value.
+        tokens: how many there are.
+        axes: how many axes a map has.
+    """
+    found, numbers = (None, None), Trial(program).numbers
+    for step in program.steps:
+        if first in step.outputs:
+            break
+        value = step.outputs[0]
+        if len(value.spec.shape) != axes + 2:
+            continue
+        channel = program.channel_axis(value)
+        sizes = tuple(n for a, n in enumerate(numbers[value].shape) if a not in (0, channel))
+        if min(sizes) > 1 and 0 <= tokens - math.prod(sizes) <= FRONT:  # (T, 1) are heads
+            found = value, sizes
+    return found
+
+

@@ -1,0 +1,166 @@
+"""Attention weights of each layer and head, and attention rollout."""
+
+import math
+import warnings
+from typing import Unpack
+
+import keras
+from keras import ops, tree
+
+from keras_explain import backend
+from keras_explain.engine.attending import as_heads, find_grid, find_weights, roll_out, unfuse
+from keras_explain.engine.placing.following import place
+from keras_explain.engine.resizing import lay, resize
+from keras_explain.explainers._base import Explainer
+from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Options
+from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.opening import open_steps
+from keras_explain.graph.tokens import explainable_inputs
+from keras_explain.signatures import spell_out
+
+
+class AttentionWarning(UserWarning):
+    """Attention weights say where a model looked, hardly why it answered."""
+
+
+@keras.saving.register_keras_serializable("keras_explain")
+class Attention(Explainer):
+    """The layer behind `attention`.
+
+    Attributes:
+        paths: of the attention layers, in the order of the output "attention".
+    """
+
+    figures = ("attention",)
+
+    def __init__(self, model, **options):
+        super().__init__(model, **options)
+        program = open_steps(self.question.program, model, lambda step: True)
+        self.opened = unfuse(program)
+        found = find_weights(self.opened)
+        self._check(found)
+        self.question.choose_one_input(
+            explainable_inputs(self.question.program), "the tokens of one input are followed")
+        self.keys = self.question.keys
+        self.paths = tuple(w.path for w in found)
+        self.maps, self.shape = tuple(w.value for w in found), found[0].shape
+        self._lay = self._find_place()
+
+    def _check(self, found):
+        if not found:
+            raise ValueError(
+                f"Expected a model with attention that can be looked into, received"
+                f" {self.model.name!r}, in which none was found. Use `local_linear` or"
+                " `occlusion`.")
+        shapes = {w.shape for w in found}
+        if len(shapes) > 1 or found[0].shape[1] != found[0].shape[2]:
+            raise ValueError(
+                "Expected layers of self-attention with as many heads and tokens each, which can"
+                f" be rolled out, received (heads, tokens, tokens) of {sorted(shapes)}. Use"
+                " `local_linear` or `occlusion`.")
+
+    def _find_place(self):
+        """From scores of tokens (N, T) to the heatmap of the input."""
+        (source,), tokens = self.question.explained, self.shape[-1]
+        if source.spec.dtype == "string":
+            return lambda scores, sizes: scores
+        axes = heatmap_axes(self.question.program, source)
+        if len(axes) == 1:
+            return lambda scores, sizes: scores[:, ops.shape(scores)[1] - sizes[0] :]
+        value, grid = find_grid(self.opened, self.maps[0], tokens, len(axes))
+        if value is None:
+            raise ValueError(
+                f"Expected tokens that were cut from a grid, received {tokens} tokens of"
+                f" {self.model.name!r}, before which no map has as many cells. Use"
+                " `local_linear` or `occlusion`.")
+        cells, known = math.prod(grid), [source.spec.shape[a] for a in axes]
+
+        def lay_grid(scores, sizes):
+            maps = ops.reshape(scores[:, tokens - cells :], (-1, *grid))
+            found, _ = place(self.opened, source, axes, value, known)
+            if None in known or None in found:
+                return resize(maps, sizes)
+            return lay(maps, found, sizes)
+
+        return lay_grid
+
+    def compute(self, values, request):
+        question, (source,) = self.question, self.question.explained
+        cut = self.maps[-1:]
+        raw, predictions = self.opened.outputs
+        program = self.opened.with_outputs((raw, (predictions, list(self.maps[:-1]))))
+        points, rest = question.split_at(
+            values, cut, program, lambda raw, both: question.scores(raw, both[0]))
+        scores, (predictions, before), pull = backend.vjp(
+            rest, points, self.model.variables)
+        (gradient,) = question.pull_back(pull, question.choose_class(scores, request))
+        layers = [as_heads(w) for w in (*before, points[0])]
+        read = ops.cast(ops.any(as_heads(gradient) != 0, axis=(1, 3)), "float32")
+        count = ops.sum(read, axis=-1, keepdims=True)
+        share = ops.where(count > 0, read / ops.maximum(count, 1.0), 1.0 / ops.cast(
+            ops.shape(read)[-1], "float32"))
+        tokens = ops.einsum("nt,nts->ns", share, roll_out(layers))
+        axes = heatmap_axes(self.question.program, source)
+        sizes = [ops.shape(values[question.index(source)])[a] for a in axes] if (
+            source.spec.dtype != "string") else None
+        return [self._lay(tokens, sizes)], predictions, ops.stack(layers, axis=1)
+
+    def compute_output_spec(self, inputs, training=False):
+        found = super().compute_output_spec(inputs, training)
+        batch = tree.flatten(inputs)[0].shape[0]
+        heads, tokens, _ = self.shape
+        if None in self.question.explained[0].spec.shape[1:]:
+            tokens = None
+        return {**found, "attention": keras.KerasTensor(
+            (batch, len(self.maps), heads, tokens, tokens), "float32")}
+
+
+@spell_out(Attention)
+def attention(model: keras.Model, **options: Unpack[Options]) -> ExplainedModel:
+    """Build a model that shows its attention: the weights of each layer and head, and rollout.
+
+    Fused attention keeps its weights to itself; they come out of the operation all the same, with
+    its masks, biases and scales. The heatmap is attention rollout: how much of each input token
+    is mixed into the tokens that the score reads, with half of each token passing attention by.
+
+    Attention says where a model looked. As an explanation of its answer, rollout is hardly better
+    than chance: on a sentence transformer words taken out in its order moved the logit by an area
+    of 0.83, by chance 0.37, by `local_linear` 6.56. A warning says so. The weights are right; what
+    they mean is another question.
+
+    Reference: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers",
+    https://arxiv.org/abs/2005.00928. Jain and Wallace 2019, "Attention is not Explanation",
+    https://arxiv.org/abs/1902.10186.
+
+    Args:
+        model: a built `keras.Model` with self-attention of Keras, of keras-hub or written in
+            `keras.ops`. Never changed.
+        **options: those of `Options`; `help` shows each.
+
+    Returns:
+        A `keras.Model` to {"predictions", "heatmap", "attention"}; the heatmap is not negative,
+        float32 of shape (N, T) for tokens, (N, H, W) for pictures; the weights have the shape
+        (N, layers, heads, T, T), each row sums to one. `explained.explainer.paths` names the
+        layers.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam`; or no attention is found, or layers differ in their
+            heads or tokens.
+
+    Example:
+        >>> import keras, numpy as np, keras_explain as kx
+        >>> x = inputs = keras.Input((6, 8))
+        >>> x = x + keras.layers.MultiHeadAttention(2, 4)(x, x)
+        >>> x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(x))
+        >>> explained = kx.attention(keras.Model(inputs, x))
+        >>> out = explained.predict(np.ones((2, 6, 8)), verbose=0)
+        >>> out["attention"].shape, out["heatmap"].shape
+        ((2, 1, 2, 6, 6), (2, 6))
+    """
+    layer = Attention(model, **options)
+    warnings.warn(
+        "Attention rollout says where the model looked. As an explanation of its answer it was"
+        " measured to be hardly better than chance: use `local_linear` or `occlusion`.",
+        AttentionWarning, stacklevel=3)
+    return layer.explained_model()
