@@ -1,9 +1,10 @@
 """A real BERT for examples and benchmarks: all-MiniLM-L6-v2, which embeds sentences.
 
 The weights (22.7 million numbers) and the vocabulary come from a small package of the `[text]`
-extra, so that neither a download nor torch is needed. Reference: Wang et al. 2020, "MiniLM: Deep
-Self-Attention Distillation for Task-Agnostic Compression of Pre-Trained Transformers",
-https://arxiv.org/abs/2002.10957.
+extra, so that neither a download nor torch is needed.
+
+Reference: Wang et al. 2020, "MiniLM: Deep Self-Attention Distillation for Task-Agnostic
+Compression of Pre-Trained Transformers", https://arxiv.org/abs/2002.10957.
 """
 
 import importlib.resources
