@@ -1,5 +1,6 @@
 """Gradient times input."""
 
+import warnings
 from typing import Unpack
 
 import keras
@@ -9,7 +10,13 @@ from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Options
 from keras_explain.explainers.saliency import maps_of
+from keras_explain.graph import steps as kinds
+from keras_explain.graph.models import inner_layers
 from keras_explain.signatures import spell_out
+
+
+class GatedModelWarning(UserWarning):
+    """A method is asked of a model with attention or normalization, for which it is not made."""
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -21,12 +28,30 @@ class GradientXInput(Explainer):
     def __init__(self, model, **options):
         super().__init__(model, **options)
         self.explain_gradients()
+        place = _find_multiplying(self.question.scored, self.cut)
+        if place is not None:
+            warnings.warn(
+                f"gradient_x_input of {model.name!r}: {place!r} multiplies its input with numbers"
+                " that it computes from the same (attention, a normalization). Gradient times"
+                " input says little there; on a real BERT it orders words worse than chance. Use"
+                " `local_linear`.", GatedModelWarning, stacklevel=4)
 
     def compute(self, values, request):
         points, grads, predictions = self.question.differentiate(values, request, self.cut)
         products = [ops.cast(point, "float32") * ops.cast(gradient, "float32")
                     for point, gradient in zip(points, grads, strict=True)]
         return maps_of(self, products, signed=True), predictions
+
+
+def _find_multiplying(program, cut):
+    """The first step that multiplies what is explained with itself; None where none does."""
+    reached = set(cut)
+    for step in program.steps:
+        if reached.intersection(step.reads):
+            reached.update(step.outputs)
+            if any(map(kinds.multiplies_itself, [step.fn, *inner_layers(step.fn)])):
+                return step.path or kinds.kind(step.fn)
+    return None
 
 
 @spell_out(GradientXInput)
@@ -37,7 +62,8 @@ def gradient_x_input(model: keras.Model, **options: Unpack[Options]) -> Explaine
     contribution in a linear model, and in a network of ReLUs without biases (there it adds up
     to the logit). Costs what saliency costs. It says nothing where the input is 0, so it depends
     on what 0 means after preprocessing (black or the mean color), and it is blind where a unit
-    is saturated; `integrated_gradients` repairs both.
+    is saturated; `integrated_gradients` repairs both. In models with attention or normalization
+    it says little, and warns: use `local_linear`.
 
     Reference: Shrikumar et al. 2016, "Not Just a Black Box: Learning Important Features Through
     Propagating Activation Differences", https://arxiv.org/abs/1605.01713.

@@ -11,6 +11,9 @@ NO_FEATURES = ("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Cast", "
                "GlobalAverage", "GlobalMax", "ZeroPadding", "Cropping", "Pad", "Permute",
                "Transpose", "SpatialDropout", "GaussianDropout", "GaussianNoise", "GetItem",
                "UpSampling", "Resiz")
+NORMALIZATIONS = (keras.layers.LayerNormalization, keras.layers.RMSNormalization,
+                  keras.layers.GroupNormalization, keras.layers.UnitNormalization)
+MULTIPLYING = ("Softmax", "DotProductAttention", "LayerNorm", "RMSNorm", "Normalize", "Rsqrt")
 CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv", "ConvTranspose")  # keras.ops
 
 
@@ -67,6 +70,15 @@ def is_feature_map(step):
 
 def is_attention(fn):
     return isinstance(fn, keras.layers.Layer) and "Attention" in kind(fn)
+
+
+def multiplies_itself(fn):
+    """Whether a step of Keras multiplies what it is given with numbers computed from the same.
+
+    Attention does, and what divides by a deviation.
+    """
+    return is_attention(fn) or isinstance(fn, NORMALIZATIONS) or any(
+        is_operation(fn, name) for name in MULTIPLYING)
 
 
 def is_convolution(step):

@@ -1,6 +1,9 @@
+import warnings
+
 import by_hand
 import keras
 import numpy as np
+import pytest
 from keras import layers, ops
 
 import keras_explain as kx
@@ -28,3 +31,27 @@ def test_tokens_are_explained_at_their_embedding():
     found = kx.gradient_x_input(model, target=1)(tokens)["heatmap"]
     np.testing.assert_allclose(
         ops.convert_to_numpy(found), (vectors * kernel).sum(axis=-1), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: layers.MultiHeadAttention(2, 3, name="gated")(x, x),
+    lambda x: layers.LayerNormalization(name="gated")(x),
+    lambda x: layers.RMSNormalization(name="gated")(x),
+])
+def test_models_with_attention_or_normalization_are_sent_to_local_linear(make):
+    x = keras.Input((5, 6))
+    model = keras.Model(x, layers.Dense(2)(layers.Flatten()(make(x))))
+    with pytest.warns(UserWarning, match="'gated' multiplies .* Use `local_linear`"):
+        kx.gradient_x_input(model)
+
+
+def test_other_models_are_not_warned_about():
+    x = keras.Input((8, 8, 3))
+    y = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(x))
+    model = keras.Model(x, layers.Dense(2, "softmax")(layers.Flatten()(y)))
+    tokens = keras.Input((5,), dtype="int32")
+    z = layers.GlobalAveragePooling1D()(layers.Embedding(9, 4)(tokens))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kx.gradient_x_input(model)
+        kx.gradient_x_input(keras.Model(tokens, layers.Dense(2, "softmax")(z)))
