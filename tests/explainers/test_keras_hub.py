@@ -178,3 +178,29 @@ def test_the_command_takes_pictures_of_any_size(pictures, tmp_path):
     assert main(["explain", str(tmp_path / "task.keras"), str(tmp_path / "picture.png"),
                  "--method", "saliency", "--out", str(out)]) == 0
     assert np.load(out / "picture.saliency.npy").shape == (48, 64)
+
+
+SIZES = {"num_layers": 2, "hidden_dim": 8, "intermediate_dim": 16}
+HEADS = {"vocabulary_size": 20, "num_heads": 2, **SIZES}
+GROUPS = {"vocabulary_size": 20, "num_query_heads": 2, "num_key_value_heads": 1, **SIZES}
+BACKBONES = {
+    "Bert": {"max_sequence_length": 8, **HEADS}, "GPT2": {"max_sequence_length": 8, **HEADS},
+    "FNet": {"vocabulary_size": 20, "max_sequence_length": 8, **SIZES}, "XLNet": HEADS,
+    "Gemma": {"head_dim": 4, **GROUPS}, "Llama": GROUPS,
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_local_linear_adds_up_on_transformers(name):
+    backbone = vars(hub.models)[f"{name}Backbone"](**BACKBONES[name])
+    found = backbone.output
+    found = found["sequence_output"] if isinstance(found, dict) else found
+    model = alive(keras.Model(backbone.input, keras.layers.Dense(3)(
+        keras.ops.mean(found, axis=1))))
+    ids = np.random.default_rng(0).integers(1, 20, (3, 8))
+    x = {k: np.ones_like(ids) if "mask" in k else np.zeros_like(ids) if "segment" in k else ids
+         for k in backbone.input}
+    out = kx.local_linear(model, target=1).predict(x, verbose=0)
+    total = out["heatmap"].sum(axis=1) + out["remainder"]
+    assert np.abs(total - out["predictions"][:, 1]).max() < 1e-4 * np.ptp(out["predictions"])
+    assert out["heatmap"].any(axis=1).all()
