@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain.graph.probing import random_numbers, tolerance
+from keras_explain.graph.steps import has_weights
 
 ALIVE = 1e-5  # what a head must react with, as a share of its scores
 
@@ -30,7 +31,7 @@ def averages_map(question, value, tokens=None):
     """
     program = question.program if callable(question.target) else question.scored
     head = program.split([value])[1]
-    weights = [w for step in head.steps if isinstance(step.fn, keras.layers.Layer)
+    weights = [w for step in head.steps if has_weights(step.fn)
                for w in step.fn.weights if "float" in w.dtype]
     for mapping in [], [(w, _random_weight(w)) for w in weights]:
         reacts, differs = _react(question, head, value, tokens, mapping)

@@ -38,6 +38,7 @@ def hides_relu(step):
     line through its inputs, and is nothing else that bends (a maximum of neighbors, an absolute
     value, a clip to a range, a leaky ReLU).
     """
+    step = kinds.see_inside_frames(step)
     activation, made = getattr(step.fn, "__dict__", {}).get("activation"), step.outputs[:1]
     if callable(activation) and made and hides_relu(
             dataclasses.replace(step, fn=activation, args=tuple(made), kwargs={}, outputs=made)):

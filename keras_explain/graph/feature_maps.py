@@ -7,6 +7,7 @@ several widths side by side, towers of several inputs.
 from keras import tree
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.frames import OverFrames
 from keras_explain.graph.models import inner_layers
 
 REMEDY = (
@@ -75,10 +76,18 @@ def _find_maps(program, source):
             if rank is None or len(value.spec.shape) != rank:
                 continue
             ranks[value] = rank
-            large = max(2 if n is None else n for n in program.spatial_shape(value)) > 1
+            large = max(2 if n is None else n for n in _sizes(program, step, value)) > 1
             if large and kinds.is_feature_map(step) and value in calls:
                 found.add(value)
     return found
+
+
+def _sizes(program, step, value):
+    """The sizes of a map; of one frame where the step runs over frames."""
+    fn, sizes = step.fn, program.spatial_shape(value)
+    while isinstance(fn, OverFrames):
+        fn, sizes = fn.fn, sizes[1:]
+    return sizes
 
 
 def _keeps_numbers(step, value):
@@ -112,7 +121,7 @@ def _no_convolution(program):
 
 def _check_no_tokens_after(program, call, value):
     cells = 1
-    for n in program.spatial_shape(value):
+    for n in _sizes(program, program.producer(value), value):
         cells *= n or 1
     if len(value.spec.shape) < 4:
         return

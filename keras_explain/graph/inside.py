@@ -192,3 +192,23 @@ def infer_outputs(fn, args, kwargs):
     if not any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
         kwargs = {k: v for k, v in kwargs.items() if k != "training"}
     return fn.compute_output_spec(*args, **kwargs)
+
+
+def check_variables(owner, op, args, kwargs):
+    """Under mixed precision a layer casts the variables that its operations read."""
+    mixed = owner.compute_dtype != owner.variable_dtype and not isinstance(op, keras.layers.Layer)
+    if mixed and any(isinstance(x, keras.Variable) for x in tree.flatten((args, kwargs))):
+        raise Opaque
+
+
+def takes(function, name):
+    return name in inspect.signature(function).parameters
+
+
+def same_spec(value, tensor):
+    return value.spec.shape == tensor.shape and value.spec.dtype == tensor.dtype
+
+
+def has_own(layer, name):
+    """Whether the user gave a layer its own method of that name."""
+    return not getattr(type(layer), name).__module__.startswith("keras.")

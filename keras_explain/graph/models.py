@@ -8,6 +8,7 @@ import keras
 from keras import tree
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.frames import without_frames
 
 
 def view(layer, /, dtype=None, **attributes):
@@ -25,6 +26,7 @@ def view(layer, /, dtype=None, **attributes):
 
 def inner_layers(fn):
     """The layers inside a layer; nothing for other functions."""
+    fn = without_frames(fn)
     if not isinstance(fn, keras.layers.Layer):
         return []
     return list(fn._flatten_layers(include_self=False))

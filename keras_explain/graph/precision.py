@@ -4,6 +4,7 @@ import keras
 from keras import tree
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.frames import OverFrames, without_frames
 from keras_explain.graph.models import view
 from keras_explain.graph.program import Program
 from keras_explain.graph.steps import Step, Value
@@ -29,6 +30,8 @@ def in_float32(program, value):
 
 def float32_face(fn):
     """A layer of Keras's own, seen with float32 for its precision; another `fn` as it is."""
+    if isinstance(fn, OverFrames):
+        return fn.with_fn(float32_face(fn.fn))
     if not isinstance(fn, keras.layers.Layer) or not kinds.is_built_in(fn):
         return fn
     if fn.compute_dtype not in HALF or getattr(fn, "quantization_mode", None):
@@ -38,6 +41,7 @@ def float32_face(fn):
 
 def find_innermost(fn):
     """The layer inside of Keras's wrappers, as TimeDistributed and SpectralNormalization."""
+    fn = without_frames(fn)
     while isinstance(fn, keras.layers.Wrapper):
         fn = fn.layer
     return fn
@@ -45,6 +49,8 @@ def find_innermost(fn):
 
 def see_with(fn, dtype=None, **attributes):
     """The same layer in another precision, the innermost one with other attributes."""
+    if isinstance(fn, OverFrames):
+        return fn.with_fn(see_with(fn.fn, dtype, **attributes))
     if isinstance(fn, keras.layers.Wrapper):
         return view(fn, dtype, layer=see_with(fn.layer, dtype, **attributes))
     return view(fn, dtype, **attributes)

@@ -13,6 +13,7 @@ from keras import tree
 
 from keras_explain.graph import steps as kinds
 from keras_explain.graph import tracing
+from keras_explain.graph.frames import OverFrames
 from keras_explain.graph.masks import get_mask, set_mask
 from keras_explain.graph.models import inner_layers, view
 from keras_explain.graph.steps import Step, Value
@@ -66,7 +67,11 @@ class Program:
 
     def replace(self, rule):
         """Exchange the function of each step: `rule(fn)` returns the one to use."""
-        steps = [dataclasses.replace(s, fn=rule(s.fn)) for s in self.steps]
+
+        def replaced(fn):
+            return fn.with_fn(replaced(fn.fn)) if isinstance(fn, OverFrames) else rule(fn)
+
+        steps = [dataclasses.replace(s, fn=replaced(s.fn)) for s in self.steps]
         return Program(self.inputs, steps, self.outputs, self.calls)
 
     def split(self, cut):

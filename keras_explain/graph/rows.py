@@ -3,7 +3,9 @@
 import keras
 from keras import ops, tree
 
-from keras_explain.graph.steps import Value
+from keras_explain.graph.frames import without_frames
+from keras_explain.graph.masks import spec_with_masks
+from keras_explain.graph.steps import Value, is_built_in
 
 BATCH = 2
 
@@ -28,17 +30,27 @@ def count_rows(program, value):
 
     Nothing is computed: the shapes are worked out for a batch of two.
     """
-    specs = {v: _with_batch(v.spec, BATCH) for v in program.inputs}
-    for step in program.with_outputs([value]).steps:
+    return count_all_rows(program.with_outputs([value]).steps, program.inputs)[value]
+
+
+def count_all_rows(steps, inputs):
+    """The same for all Values that `steps` compute from `inputs`: {Value: rows or None}."""
+    specs = {v: _with_batch(v.spec, BATCH) for v in inputs}
+    for step in steps:
         args, kwargs = tree.map_structure(
             lambda v: specs[v] if isinstance(v, Value) else v, (step.args, step.kwargs))
         specs.update(zip(step.outputs, _infer(step, args, kwargs), strict=True))
-    rows = specs[value].shape[0]
-    return rows // BATCH if rows and rows % BATCH == 0 else None
+    rows = {v: spec.shape[0] if spec.shape else None for v, spec in specs.items()}
+    return {v: n // BATCH if n and n % BATCH == 0 else None for v, n in rows.items()}
 
 
 def _infer(step, args, kwargs):
     """The symbolic outputs of a step; where it cannot tell, those of as many rows as it reads."""
+    try:
+        if _declares_shapes(step.fn):
+            return tree.flatten(spec_with_masks(step.fn, args, kwargs))
+    except Exception:  # it needs numbers
+        pass
     try:
         kwargs = {k: v for k, v in kwargs.items() if k != "training"}
         with keras.StatelessScope():
@@ -47,6 +59,13 @@ def _infer(step, args, kwargs):
         given = [x.shape[0] for x in tree.flatten((args, kwargs))
                  if isinstance(x, keras.KerasTensor)]
         return [_with_batch(v.spec, given[0] if given else None) for v in step.outputs]
+
+
+def _declares_shapes(fn):
+    """Whether a user may have said what shapes a layer gives, which need not count the rows."""
+    fn = without_frames(fn)
+    return isinstance(fn, keras.layers.Layer) and (
+        isinstance(fn, keras.layers.Lambda) or not is_built_in(fn))
 
 
 def _with_batch(spec, rows):

@@ -5,6 +5,8 @@ import dataclasses
 import keras
 from keras import tree
 
+from keras_explain.graph.frames import OverFrames, without_frames
+
 NO_FEATURES = ("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Cast", "ExpandDims",
                "InputCast", "VariableValue", "ConstantValue", "GetMask", "KeepMask", "SetMask",
                "MaxPool", "AveragePool", "AvgPool", "AdaptiveAverage", "AdaptiveMax",
@@ -49,13 +51,36 @@ class Call:
     index: int = 0
 
 
+def see_one_frame(step):
+    """What an `OverFrames` step does to one frame: a step of it, and {Value: that of a frame}."""
+    frames = {}
+
+    def frame_of(value):
+        if value not in frames:
+            shape = value.spec.shape
+            frames[value] = Value(keras.KerasTensor((shape[0], *shape[2:]), value.spec.dtype))
+        return frames[value]
+
+    args, kwargs, _ = step.fn.map_frames(step.args, step.kwargs, frame_of)
+    outputs = [frame_of(v) for v in step.outputs]
+    return dataclasses.replace(step, fn=step.fn.fn, args=args, kwargs=kwargs,
+                               outputs=outputs), frames
+
+
+def see_inside_frames(step):
+    """The step, or what it does to one frame where it runs over frames."""
+    while isinstance(step.fn, OverFrames):
+        step, _ = see_one_frame(step)
+    return step
+
+
 def kind(fn):
     return type(fn).__name__
 
 
 def is_of_keras(fn):
     """Whether a step is a layer or operation of Keras, or one that we put in its place."""
-    return type(fn).__module__.startswith(("keras.", "keras_explain."))
+    return type(without_frames(fn)).__module__.startswith(("keras.", "keras_explain."))
 
 
 def is_operation(fn, name):
@@ -65,7 +90,7 @@ def is_operation(fn, name):
 
 def is_feature_map(step):
     """Whether a step computes features, rather than move, pool or pad those of another."""
-    return not kind(step.fn).startswith(NO_FEATURES)
+    return not kind(without_frames(step.fn)).startswith(NO_FEATURES)
 
 
 def is_attention(fn):
@@ -83,6 +108,7 @@ def multiplies_itself(fn):
 
 def is_convolution(step):
     """A layer whose kernel spans space (of the rank of its output), or such an operation."""
+    step = see_inside_frames(step)
     fn, spec = step.fn, step.outputs[0].spec
     if kind(fn) in CONVOLUTIONS:
         return True
@@ -103,17 +129,18 @@ def _broadcasts(shape, onto):
 
 def is_token_step(step, cells):
     """Whether a layer with weights works on tokens (N, tokens, width), one for each cell."""
-    shape = step.outputs[0].spec.shape
+    shape = see_inside_frames(step).outputs[0].spec.shape
     return has_weights(step.fn) and len(shape) == 3 and (shape[1] or 0) >= cells
 
 
 def has_weights(fn):
+    fn = without_frames(fn)
     return isinstance(fn, keras.layers.Layer) and bool(fn.weights)
 
 
 def is_built_in(layer):
     """Whether the layer computes as Keras wrote it."""
-    return type(layer).call.__module__.startswith("keras.")
+    return type(without_frames(layer)).call.__module__.startswith("keras.")
 
 
 def channel_axes(steps):
@@ -124,12 +151,16 @@ def channel_axes(steps):
     """
     axes = {}
     for step in steps:
-        declared = getattr(step.fn, "data_format", None)
-        if declared in ("channels_last", "channels_first") and kind(step.fn) != "Flatten":
+        fn, frames = step.fn, 0
+        while isinstance(fn, OverFrames):
+            fn, frames = fn.fn, frames + 1
+        declared = getattr(fn, "data_format", None)
+        if declared in ("channels_last", "channels_first") and kind(fn) != "Flatten":
             for value in (step.reads[0], step.outputs[0]):
                 rank = len(value.spec.shape)
-                if rank >= 3:
-                    axes.setdefault(value, 1 if declared == "channels_first" else rank - 1)
+                if rank - frames >= 3:
+                    first = declared == "channels_first"
+                    axes.setdefault(value, 1 + frames if first else rank - 1)
         for read in step.reads:
             order = _order(step, read)
             if order and read in axes:
@@ -144,6 +175,10 @@ def channel_axes(steps):
 
 def _order(step, read):
     """For each axis of the output the axis of `read` that it is; None where they do not match."""
+    if isinstance(step.fn, OverFrames):
+        inner, frames = see_one_frame(step)
+        order = _order(inner, frames[read]) if read in frames else None
+        return order and (0, 1, *[a + 1 for a in order[1:]])
     rank = len(read.spec.shape)
     if kind(step.fn) == "Permute":
         return (0, *step.fn.dims)

@@ -6,7 +6,6 @@ arguments (`_convert_input_args`) and the nodes of the symbolic graph (`_inbound
 `_inputs_struct`, `_outputs_struct`). `tests/graph/test_program.py` pins each name.
 """
 
-import inspect
 
 import keras
 from keras import tree
@@ -16,9 +15,13 @@ from keras_explain.graph.inside import (
     Opaque,
     Owner,
     call_as_layer,
+    check_variables,
     has_new_mask,
+    has_own,
     infer_outputs,
     is_half_turn,
+    same_spec,
+    takes,
 )
 from keras_explain.graph.masks import (
     GetMask,
@@ -38,6 +41,7 @@ from keras_explain.graph.models import (
 )
 from keras_explain.graph.recorded import ConstantValue, InputCast, VariableValue, free_batch
 from keras_explain.graph.steps import Call, Step, Value
+from keras_explain.graph.time_distributed import frame_of, is_time_distributed, spread_over_frames
 
 
 def trace(model):
@@ -83,16 +87,16 @@ class Tracer:
 
     def step(self, op, args, kwargs, path="", node=None):
         """Record one call as it is."""
-        if _takes(op.call, "training") and kwargs.get("training") is None:
+        if takes(op.call, "training") and kwargs.get("training") is None:
             kwargs = {**kwargs, "training": False}
         step = Step(op, args, kwargs, [], path)
         declared = node and not is_half_turn(op)
-        if declared and all(map(_same, step.reads, node.input_tensors)):
+        if declared and all(map(same_spec, step.reads, node.input_tensors)):
             outputs = [Value(t) for t in node.outputs]
         else:
             outputs = tree.map_structure(Value, infer_outputs(op, args, kwargs))
         step.outputs = tree.flatten(outputs)
-        if not _takes(op.call, "training") and isinstance(op, keras.layers.Layer) and not (
+        if not takes(op.call, "training") and isinstance(op, keras.layers.Layer) and not (
                 kinds.is_built_in(op)):
             step.kwargs = {**kwargs, "training": False}  # Keras tells the layers inside of it
         self.steps.append(step)
@@ -100,11 +104,13 @@ class Tracer:
 
     def inside(self, op, args, kwargs, path):
         """Record what `op` does inside; None if it is to stay one opaque step."""
-        graph = graph_of(op)
-        if is_kept_closed() or graph is None and not is_composite(op):
+        graph, frames = graph_of(op), is_time_distributed(op)
+        if is_kept_closed() or graph is None and not (frames or is_composite(op)):
             return None
         mark = len(self.steps), len(self.calls)
         try:
+            if frames:
+                return self._over_frames(op, args, kwargs, path)
             if graph is None:
                 return self._trace(op, args, kwargs, path)
             if len(args) == 1 and not any(v for k, v in kwargs.items() if k != "mask"):
@@ -126,7 +132,7 @@ class Tracer:
         outputs = self._walk(graph._outputs_struct, env, path, Owner(op, inference=True))
         if not op.supports_masking:
             return outputs
-        if _has_own(op, "compute_mask"):
+        if has_own(op, "compute_mask"):
             raise Opaque
         flat = tree.flatten(outputs)  # what a layer call does to outputs without a mask
         for i, pair in enumerate(zip(flat, tree.flatten(inputs), strict=False)):
@@ -140,7 +146,7 @@ class Tracer:
         symbols = {v: self._symbol(v, env) for v in values}
         given, options = tree.map_structure(lambda v: symbols.get(v, v) if isinstance(v, Value)
                                             else v, (args, kwargs))
-        if _takes(op.call, "training"):
+        if takes(op.call, "training"):
             options = {"training": False, **{k: v for k, v in options.items() if v is not None}}
         twin = view(op, **self._symbolic_weights(op, env))
         try:
@@ -149,6 +155,20 @@ class Tracer:
             raise Opaque from error
         self.traced[path] = []
         return self._walk(outputs, env, path, owner)
+
+    def _over_frames(self, op, args, kwargs, path):
+        """What `TimeDistributed` runs on each frame, where no mask tells it to leave some out."""
+        (value,) = self._autocast(op, args)
+        if self._mask_of(value) is not None or kwargs.get("mask") is not None:
+            raise Opaque
+        frame, inner = frame_of(value), _Tracer()
+        outputs = inner.call(op.layer, (frame,), {}, path)
+        if not isinstance(outputs, Value):
+            raise Opaque
+        steps, calls, spread = spread_over_frames(inner.steps, inner.calls, frame, value)
+        self.steps += steps
+        self.calls += calls
+        return spread[outputs]
 
     def _symbol(self, value, env):
         """A symbolic tensor for `value`, with a symbolic mask where it will carry one."""
@@ -212,7 +232,7 @@ class Tracer:
                 pending.extend(missing[::-1])
                 continue
             args, kwargs = owner.arguments(tensor, node, env)
-            _check_variables(owner.layer, op, args, kwargs)
+            check_variables(owner.layer, op, args, kwargs)
             if owner.inference:
                 kwargs = {k: v for k, v in kwargs.items() if k != "training"}
             elif node is not None:
@@ -264,23 +284,3 @@ class Tracer:
     def _append(self, fn, args, spec):
         self.steps.append(Step(fn, args, {}, [Value(spec)]))
         return self.steps[-1].outputs[0]
-
-
-def _check_variables(owner, op, args, kwargs):
-    """Under mixed precision a layer casts the variables that its operations read."""
-    mixed = owner.compute_dtype != owner.variable_dtype and not isinstance(op, keras.layers.Layer)
-    if mixed and any(isinstance(x, keras.Variable) for x in tree.flatten((args, kwargs))):
-        raise Opaque
-
-
-def _takes(function, name):
-    return name in inspect.signature(function).parameters
-
-
-def _same(value, tensor):
-    return value.spec.shape == tensor.shape and value.spec.dtype == tensor.dtype
-
-
-def _has_own(layer, name):
-    """Whether the user gave a layer its own method of that name."""
-    return not getattr(type(layer), name).__module__.startswith("keras.")

@@ -17,6 +17,7 @@ from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.predicting import predict
 from keras_explain.explainers._options import Target
 from keras_explain.graph import targets
+from keras_explain.graph.frames import without_frames
 from keras_explain.graph.models import inner_layers
 from keras_explain.graph.program import Program
 from keras_explain.metrics._requests import add_classes
@@ -234,14 +235,15 @@ def _stages(model, count):
     _, program = Program.trace(model)
     seen, layers = set(), []
     for step in program.steps:
-        if not isinstance(step.fn, keras.layers.Layer):
+        fn = without_frames(step.fn)
+        if not isinstance(fn, keras.layers.Layer):
             continue
-        for layer in [*inner_layers(step.fn), step.fn]:
+        for layer in [*inner_layers(fn), fn]:
             own = [v for v in layer.weights if id(v) not in seen]
             inner = any(v in own for x in inner_layers(layer) for v in x.weights)
             if own and not inner:
                 seen.update(id(v) for v in own)
-                name = step.path if layer is step.fn else f"{step.path}/{layer.name}"
+                name = step.path if layer is fn else f"{step.path}/{layer.name}"
                 layers.append((name, own))
     layers.reverse()
     if count is None:

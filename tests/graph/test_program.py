@@ -402,9 +402,10 @@ def test_find_refuses_a_layer_that_the_score_does_not_depend_on():
 
 
 @pytest.mark.parametrize("name", ["conv", "frames/conv"])
-def test_layer_inside_time_distributed_is_said_to_be_out_of_reach(name):
+def test_layer_inside_a_closed_layer_is_said_to_be_out_of_reach(name):
     x = image(4, 8, 8, 1)
-    y = layers.TimeDistributed(layers.Conv2D(2, 3, name="conv"), name="frames")(x)
+    y = layers.TimeDistributed(layers.Conv2D(2, 3, name="conv"), name="frames")(
+        layers.Masking()(x))
     model = keras.Model(x, layers.Dense(2)(layers.Flatten()(y)))
     with pytest.raises(ValueError, match=r"inside 'frames' \(TimeDistributed\), one opaque step"):
         Program.trace(model)[1].find(name)
@@ -421,7 +422,7 @@ def test_convolution_after_pooling_is_not_the_last_feature_map():
 def test_opaque_layer_is_named_where_no_convolution_is_found():
     x = image(4, 8, 8, 1)
     inner = keras.Sequential([image(8, 8, 1), layers.Conv2D(2, 3), layers.GlobalMaxPooling2D()])
-    y = layers.TimeDistributed(inner, name="frames")(x)
+    y = layers.TimeDistributed(inner, name="frames")(layers.Masking()(x))
     model = keras.Model(x, layers.Dense(2)(layers.Flatten()(y)))
     with pytest.raises(ValueError, match=r"'frames' \(TimeDistributed\), which cannot be looked"):
         find_last_maps(Program.trace(model)[1])

@@ -15,7 +15,15 @@ from keras_explain.engine.placing import moving, sliding
 from keras_explain.engine.placing.axis import Axis, is_python, larger, real, smaller
 from keras_explain.engine.placing.measuring import measure
 from keras_explain.engine.windows.pointwise import OVER_CHANNELS, POINTWISE
-from keras_explain.graph.steps import CONVOLUTIONS, has_weights, is_attention, is_built_in, kind
+from keras_explain.graph.frames import OverFrames
+from keras_explain.graph.steps import (
+    CONVOLUTIONS,
+    has_weights,
+    is_attention,
+    is_built_in,
+    kind,
+    see_one_frame,
+)
 
 # Layers of Keras, besides the pointwise ones, that leave each row of a map where it is.
 _IN_PLACE = ("Dense", "EinsumDense", "Embedding", "LSTM", "GRU", "SimpleRNN", "GroupNormalization",
@@ -76,6 +84,8 @@ def _start(axes, sizes):
 def _through(step, known, value, k):
     if all(axis is None for places in known.values() for axis in places):
         return next(iter(known.values()))
+    if isinstance(step.fn, OverFrames):
+        return _over_frames(step, known, value, k)
     rule = _rule(step)
     if rule is None:
         return measure(step, known, value, k)
@@ -115,6 +125,22 @@ def _rule(step):
 def _is_keras_activation(fn):
     return fn is backend.swish or fn is not None and (
         fn is getattr(keras.activations, getattr(fn, "__name__", ""), None))
+
+
+def _over_frames(step, known, value, k):
+    """The axis of the frames stays; the others go where the step on one frame takes them."""
+    inner, frames = see_one_frame(step)
+    per_frame = {frames[v]: tuple(
+        None if a is None or a.axis == 1 else dataclasses.replace(a, axis=a.axis - 1)
+        for a in places) for v, places in known.items() if v in frames}
+    found = _through(inner, per_frame, frames[value], k) if per_frame else ()
+    result = []
+    for n, axis in enumerate(found):
+        over = [places[n] for v, places in known.items()
+                if v in frames and places[n] is not None and places[n].axis == 1]
+        result.append(_middle(over) if over else axis and dataclasses.replace(
+            axis, axis=axis.axis + 1))
+    return tuple(result) or _lose(step, known, value)
 
 
 # Steps that keep or join maps -----------------------------------------------------------------

@@ -81,7 +81,8 @@ def _changes(step, read, axis, rows, k):
             where = (n, *[slice(None)] * (axis - 1), row)
             batch[read][where] = other[(0, *where[1:])]
         after = _answer(step, batch, k)
-        if before is None or after is None or after.shape[1:] != before.shape[1:]:
+        if before is None or after is None or len(before) != 1 or (
+                after.shape != (len(chunk), *before.shape[1:])):
             return None
         found.append(np.abs(after - before))
     return np.concatenate(found)

@@ -16,6 +16,7 @@ from keras_explain import backend
 from keras_explain.engine.affine import Affine
 from keras_explain.engine.windows import span
 from keras_explain.engine.windows.action import Action
+from keras_explain.graph.frames import without_frames
 from keras_explain.graph.models import view
 from keras_explain.graph.probing import to_float64
 from keras_explain.graph.steps import Step, Value, is_of_keras
@@ -229,7 +230,7 @@ def _random_weights(step, rng):
     """Numbers for the variables of a layer, which are often all 0 or 1 before a training."""
     variables = [v for v in keras.tree.flatten((step.args, step.kwargs))
                  if isinstance(v, keras.Variable)]
-    fn = step.fn.layer if isinstance(step.fn, Affine) else step.fn
+    fn = step.fn.layer if isinstance(step.fn, Affine) else without_frames(step.fn)
     variables += fn.weights if isinstance(fn, keras.layers.Layer) else []
     return [(v, ops.convert_to_tensor(rng.uniform(0.3, 1.7, v.shape), v.dtype))
             for v in variables if "float" in v.dtype]
