@@ -26,6 +26,15 @@ class Untouched(layers.Layer):
         return keras.KerasTensor(x.shape, x.dtype)
 
 
+def shuffled_tokens(images=1):
+    """A transformer of whose last tokens nobody can tell where they lie."""
+    x = [image() for _ in range(images)]
+    y = [layers.Reshape((12, 6))(layers.Conv2D(6, 4, strides=4)(one)) for one in x]
+    y = y[0] if images == 1 else layers.Concatenate(axis=1)(y)
+    y = layers.LayerNormalization(name="norm")(keras.ops.roll(y, 5, axis=1))
+    return keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling1D()(y)))
+
+
 def untouched(outputs=1):
     x = image(name="picture")
     y = body(Untouched()(x))
@@ -89,11 +98,10 @@ BUILDING = {
                        "received one without.*`saliency`, `occlusion`"),
     "opaque model": (ValueError, lambda: kx.grad_cam(KINDS["subclassed_opaque"].model),
                      r"one with 'opaque.*' \(Opaque\), which cannot be looked into.*`occlusion`"),
-    "transformer": (ValueError, lambda: kx.grad_cam(KINDS["transformer_with_class_token"].model),
+    "transformer": (ValueError, lambda: kx.grad_cam(shuffled_tokens(images=2)),
                     r"Expected `reshape`, because the model goes on with tokens"),
-    "tokens as image": (ValueError, lambda: kx.grad_cam(
-        KINDS["transformer_with_class_token"].model, layer="block2_norm1"),
-        r"2 axes.*'block2_norm1' of shape \(None, 13, 8\).*reshape="),
+    "tokens as image": (ValueError, lambda: kx.grad_cam(shuffled_tokens(), layer="norm"),
+                        r"2 axes.*'norm' of shape \(None, 12, 6\).*reshape="),
     "wrong grid": (ValueError, lambda: kx.grad_cam(
         KINDS["transformer_with_class_token"].model, reshape=(4, 4)),
         r"`reshape` to fit the tokens of layer 'block2_norm1'.*\(4, 4\) \(16 tokens\)"),

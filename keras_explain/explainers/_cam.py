@@ -15,6 +15,7 @@ from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._choosing import check_branches, choose_maps
 from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers._placement import Placement
+from keras_explain.explainers._token_maps import Grid
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.rows import check_rows
 from keras_explain.graph.steps import Value
@@ -65,6 +66,7 @@ class FeatureMap(Explainer):
         self.layer_path = paths if self.several or len(paths) > 1 else paths[0]
         self.named_layer = None if layer is None else self.layer_path
         self.features = tuple(c.outputs[0] for c in calls)
+        self.grids = {one.calls[0].outputs[0]: one.grid for one in chosen if one.grid}
         self.groups = tuple(tuple(c.outputs[0] for c in one.calls) for one in chosen)
         for call, value in zip(calls, self.features, strict=True):
             check_rows(self.question.program, value, call.path)
@@ -92,15 +94,18 @@ class FeatureMap(Explainer):
         axes = self._image_axes(source)
         if len(shape) != len(axes) or source.spec.dtype == "string":
             return None
-        found = Placement(self.question.scored, source, axes, call.outputs[0], self.reshape,
-                          call.path)
+        grid = self.grids.get(call.outputs[0])
+        found = Placement(self.question.scored, source, axes, call.outputs[0],
+                          grid and (grid.rows, grid.columns), call.path)
         sizes = [source.spec.shape[a] for a in axes]
         if self.resize and None not in sizes:
             found.at(sizes)
         return found
 
     def _feature_shape(self, call):
-        spec = call.outputs[0].spec
+        value, spec = call.outputs[0], call.outputs[0].spec
+        if value in self.grids:
+            return self.grids[value].rows, self.grids[value].columns
         if self.reshape is not None:
             tokens = spec.shape[1] if len(spec.shape) == 3 else None
             grid = self.reshape[0] * self.reshape[1]
@@ -110,6 +115,7 @@ class FeatureMap(Explainer):
                     f" {spec.shape}, received {self.reshape} ({grid} tokens). Give the rows"
                     " and columns of the patch grid; a few tokens in front of it may be others."
                 )
+            self.grids[value] = Grid(*self.reshape, tokens - grid)
             return self.reshape
         if len(spec.shape) < 3:
             raise ValueError(
@@ -219,14 +225,18 @@ class FeatureMap(Explainer):
         """What happened to evidence that the feature map has: a sentence, or None."""
         return None
 
-    def channels_last(self, x: Any) -> Any:
-        """float32 of shape (N, ..., channels), tokens laid out as a grid."""
-        x = ops.cast(x, "float32")
-        if self.reshape is not None:
-            rows, columns = self.reshape
-            x = x[:, x.shape[1] - rows * columns :, :]
-            return ops.reshape(x, (-1, rows, columns, x.shape[-1]))
-        channel = self.question.program.channel_axis(self.features[0])
+    def channels_last(self, x: Any, value: Value | None = None) -> Any:
+        """float32 of shape (N, ..., channels), tokens laid out as a grid.
+
+        Args:
+            x: of the shape of a feature map.
+            value: whose; None: the first one's.
+        """
+        value = value or self.features[0]
+        x, grid = ops.cast(x, "float32"), self.grids.get(value)
+        if grid is not None:
+            return ops.reshape(grid.cut(x), (-1, grid.rows, grid.columns, x.shape[-1]))
+        channel = self.question.program.channel_axis(value)
         return x if channel == len(x.shape) - 1 else ops.moveaxis(x, channel, -1)
 
     def get_config(self):
@@ -251,8 +261,8 @@ class CAM(FeatureMap):
     ) -> tuple[list[Any], Any]:
         """All differentiated at once, so that of one behind another nothing counts twice."""
         points, grads, predictions = self.question.differentiate(values, request, list(group))
-        return [self.combine(self.channels_last(f), self.channels_last(g))
-                for f, g in zip(points, grads, strict=True)], predictions
+        return [self.combine(self.channels_last(f, v), self.channels_last(g, v))
+                for v, f, g in zip(group, points, grads, strict=True)], predictions
 
     def combine(self, features: Any, gradients: Any) -> Any:
         """The map (N, ...) of features and their gradients, both (N, ..., channels)."""
@@ -266,8 +276,8 @@ class CAM(FeatureMap):
         gradients = self.question.pull_back(pull, chosen[row : row + 1])
         if not any(_reacts(g) for g in gradients):
             return None
-        exact = [ops.sum(self.channels_last(g) * self.channels_last(p), axis=-1)
-                 for g, p in zip(gradients, points, strict=True)]
+        exact = [ops.sum(self.channels_last(g, v) * self.channels_last(p, v), axis=-1)
+                 for v, g, p in zip(self.features, gradients, points, strict=True)]
         if any(float(ops.max(e)) > 0 for e in exact):
             return CANCELED
         return AGAINST

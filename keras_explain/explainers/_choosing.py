@@ -5,6 +5,7 @@ import warnings
 
 from keras import tree
 
+from keras_explain.explainers._token_maps import Grid, find_token_map, follow_image, read_grid
 from keras_explain.graph.axes import heatmap_axes, image_like
 from keras_explain.graph.feature_maps import find_last_maps
 from keras_explain.graph.steps import Call
@@ -18,11 +19,12 @@ class MergedMapWarning(UserWarning):
 class Chosen:
     """One heatmap: the calls whose maps it adds up, and the input Value that it is laid over.
 
-    `source` is None where the calls tell it.
+    `source` is None where the calls tell it. `grid` tells which tokens are the map, where they are.
     """
 
     calls: list[Call]
     source: object = None
+    grid: Grid | None = None
 
 
 def choose_maps(question, layer, node_index, reshape):
@@ -32,12 +34,58 @@ def choose_maps(question, layer, node_index, reshape):
     if layer is not None:
         source = named[0] if len(named) == 1 else None
         layers = layer if isinstance(layer, (list, tuple)) else [layer]
-        return [Chosen([scored.find(one, node_index, source)]) for one in layers]
+        calls = [scored.find(one, node_index, source) for one in layers]
+        return [Chosen([c], None, None if reshape else _find_grid(scored, c, named)) for c in calls]
+    images = named if len(named) == 1 else [
+        v for v in image_like(scored) if len(heatmap_axes(scored, v)) == 2]
     if reshape:
-        return [Chosen([scored.last_tokens()])]
+        return [Chosen([_choose_tokens(scored, images, reshape)])]
+    try:
+        maps = find_last_maps(scored, named[0] if len(named) == 1 else None)
+    except ValueError:  # tokens follow, or there is no convolution at all
+        chosen = _choose_token_map(scored, images)
+        if chosen is None:
+            raise
+        return chosen
+    if any(len(call.outputs[0].spec.shape) == 3 for call in maps):  # tokens, if of an image
+        chosen = _choose_token_map(scored, images)
+        if chosen is not None:
+            return chosen
+    return _share_maps(scored, named, maps)
+
+
+def _choose_token_map(program, images):
+    """A `Chosen` of the tokens of the one image that a model takes, or None."""
+    if len(images) != 1:
+        return None
+    call, grid = find_token_map(program, images[0])
+    return call and [Chosen([call], images[0], grid)]
+
+
+def _choose_tokens(program, images, reshape):
+    """The Call whose tokens make the grid that a user tells."""
+    if len(images) == 1:
+        call, grid = find_token_map(program, images[0])
+        if grid is not None and (grid.rows, grid.columns) == tuple(reshape):
+            return call
+    return program.last_tokens()
+
+
+def _find_grid(program, call, named):
+    """The `Grid` of a layer's tokens, or None."""
+    (value, *_), images = call.outputs, named or image_like(program)
+    if len(value.spec.shape) != 3:
+        return None
+    seen = program.ancestors([value])
+    program = program.with_outputs([value])
+    found = [read_grid(follow_image(program, v).get(value)) for v in images if v in seen]
+    return found[0] if len(found) == 1 else None
+
+
+def _share_maps(scored, named, maps):
+    """A `Chosen` for each heatmap of last feature maps."""
     if len(named) == 1:
-        return [Chosen(find_last_maps(scored, named[0]))]
-    maps = find_last_maps(scored)
+        return [Chosen(maps)]
     each = _share_out(scored, maps, named or image_like(scored))
     if each or len(maps) == 1:
         return each or [Chosen(maps)]

@@ -15,7 +15,7 @@ from keras_explain.graph.steps import has_weights
 ALIVE = 1e-5  # what a head must react with, as a share of its scores
 
 
-def averages_map(question, value, tokens=None):
+def averages_map(question, value, grid=None):
     """Whether the explained score sees nothing of a feature map but its mean over the map.
 
     Random features are replaced by their mean. A head that reacts to nothing, as one whose last
@@ -24,26 +24,24 @@ def averages_map(question, value, tokens=None):
     Args:
         question: a `Question`.
         value: the feature map's Value in its program.
-        tokens: how many tokens at the end are the map, for a map of tokens.
+        grid: the `Grid` of a map of tokens.
 
     Returns:
         True where that cannot be found out, too.
     """
     program = question.program if callable(question.target) else question.scored
     head = program.split([value])[1]
-    weights = [w for step in head.steps if has_weights(step.fn)
-               for w in step.fn.weights if "float" in w.dtype]
-    for mapping in [], [(w, _random_weight(w)) for w in weights]:
-        reacts, differs = _react(question, head, value, tokens, mapping)
+    for mapping in [], random_weights(head):
+        reacts, differs = _react(question, head, value, grid, mapping)
         if reacts:
             return not differs
     return True
 
 
-def _react(question, head, value, tokens, mapping):
+def _react(question, head, value, grid, mapping):
     """Whether a head reacts to other features, and to the mean in place of its features."""
     features = ops.abs(random_numbers(value.spec, free=8))
-    channel = question.program.channel_axis(value) if tokens is None else -1
+    channel = question.program.channel_axis(value) if grid is None else -1
     levels = _random_levels(features.shape, channel % len(features.shape))
     features = features * ops.convert_to_tensor(levels, features.dtype)
     sides = [random_numbers(v.spec, free=8) for v in head.inputs[1:]]
@@ -59,20 +57,20 @@ def _react(question, head, value, tokens, mapping):
             own = score(features)
             other = max(np.abs(score(x) - own).max()
                         for x in (ops.flip(features, axis=0), 2 * features))
-            mean = np.abs(score(_average(features, question, value, tokens)) - own).max()
+            mean = np.abs(score(_average(features, question, value, grid)) - own).max()
     except Exception:  # a head may refuse random features, or a size that is free, with any error
         return False, False
     near = max(tolerance(value), 1e-3)
     return other > ALIVE * np.abs(own).max(), mean > near * other
 
 
-def _average(features, question, value, tokens):
+def _average(features, question, value, grid):
     """The features, each the mean over the map."""
-    if tokens is not None:
-        kept = features[:, : features.shape[1] - tokens]
-        grid = features[:, features.shape[1] - tokens :]
-        mean = ops.broadcast_to(ops.mean(grid, axis=1, keepdims=True), grid.shape)
-        return ops.concatenate([kept, mean], axis=1)
+    if grid is not None:
+        cells = grid.cut(features)
+        mean = ops.broadcast_to(ops.mean(cells, axis=1, keepdims=True), cells.shape)
+        before, after = features[:, : grid.first], features[:, grid.first + grid.count :]
+        return ops.concatenate([before, mean, after], axis=1)
     channel = question.program.channel_axis(value)
     space = tuple(a for a in range(1, len(features.shape)) if a != channel)
     return ops.broadcast_to(ops.mean(features, axis=space, keepdims=True), features.shape)
@@ -82,6 +80,12 @@ def _random_levels(shape, channel):
     """A number for each example and channel: the means of large maps of noise are all alike."""
     shape = [n if axis in (0, channel) else 1 for axis, n in enumerate(shape)]
     return np.random.default_rng(2).uniform(0.1, 1, shape)
+
+
+def random_weights(program):
+    """Pairs of each weight in a program and random numbers for it."""
+    return [(w, _random_weight(w)) for step in program.steps if has_weights(step.fn)
+            for w in step.fn.weights if "float" in w.dtype]
 
 
 def _random_weight(weight):

@@ -45,8 +45,9 @@ class AblationCAM(FeatureMap):
         relative = self.question.score == "probability"  # of a rare class, small itself
         largest = ops.abs(clean) if relative else ops.max(ops.abs(scores), axis=-1)
         drops = sliding.unless_rounding(drops, spacing(features) * largest)
-        weights = ops.reshape(drops, (-1, *[1] * (rank - 2 if self.reshape is None else 2), count))
-        return ops.relu(ops.sum(weights * self.channels_last(features), axis=-1)), predictions
+        laid = self.channels_last(features, value)
+        weights = ops.reshape(drops, (-1, *[1] * (len(laid.shape) - 2), count))
+        return ops.relu(ops.sum(weights * laid, axis=-1)), predictions
 
     def get_config(self):
         return {**super().get_config(), "batch_size": self.batch_size}

@@ -57,7 +57,7 @@ class ClosedFormCAM(FeatureMap):
     def map_at(self, value, values, request):
         features, raw, predictions = self.question.program.with_outputs(
             (value, *self.question.program.outputs))(values)
-        features = self.channels_last(features)
+        features = self.channels_last(features, value)
         chosen = self.question.choose_class(self.question.scores(raw, predictions), request)
         weights = None
         for step in self.heads[self.features.index(value)]:

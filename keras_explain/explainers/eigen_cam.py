@@ -22,7 +22,7 @@ class EigenCAM(FeatureMap):
     def map_at(self, value, values, request):
         program = self.question.program.with_outputs((value, self.question.program.outputs[1]))
         features, predictions = program(values)
-        features = self.channels_last(features)
+        features = self.channels_last(features, value)
         cells = ops.shape(features)[1:-1]
         rows = ops.reshape(features, (-1, cells_count(cells), features.shape[-1]))
         component = first_component(rows - ops.mean(rows, axis=1, keepdims=True))

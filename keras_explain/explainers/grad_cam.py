@@ -24,11 +24,10 @@ class GradCAM(CAM):
         Of a layer in the middle of a network that averages its last map, convolutions read each
         place alike.
         """
-        tokens = self.reshape and self.reshape[0] * self.reshape[1]
         last = self._last_maps()
 
         def is_averaged(value):
-            return averages_map(self.question, value, tokens)
+            return averages_map(self.question, value, self.grids.get(value))
 
         if last and all(map(is_averaged, last)):
             return None

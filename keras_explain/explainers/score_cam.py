@@ -41,7 +41,7 @@ class ScoreCAM(FeatureMap):
             (value, *self.question.program.outputs))(values)
         clean = self.question.scores(raw, predictions)
         chosen = self.question.choose_class(clean, request)
-        maps = ops.moveaxis(self.channels_last(features), -1, 1)
+        maps = ops.moveaxis(self.channels_last(features, value), -1, 1)
         maps = _most_varied(maps, self.channels)
         count, flat = maps.shape[1], ops.reshape(maps, (-1, *ops.shape(maps)[2:]))
         program = bind(self.folded)  # once a call, outside of the loop over channels

@@ -85,6 +85,9 @@ class Owner:
                 outputs = spec_with_masks(layer, args, kwargs)
             except Exception:  # it needs numbers, and tells its shapes itself
                 return run(*args, **kwargs)
+            # Keras takes no None beside tensors, as attention scores that nobody asks for.
+            outputs = tree.map_structure(
+                lambda x: keras.KerasTensor((), "float32") if x is None else x, outputs)
             for x in tree.flatten(outputs):
                 if get_mask(x) is not None:
                     self.masked[id(get_mask(x))] = get_mask(x), x

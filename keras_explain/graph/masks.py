@@ -93,7 +93,7 @@ def spec_with_masks(fn, args, kwargs):
         warnings.simplefilter("ignore")
         outputs, found = _Probe(fn).compute_output_spec(args, kwargs, masks)
     flat = tree.flatten(outputs)
-    if not all(isinstance(x, keras.KerasTensor) for x in flat):
+    if not all(isinstance(x, keras.KerasTensor) for x in flat if x is not None):
         raise ValueError(f"Expected tensors, received {outputs}. Return arrays from the layer.")
     for i, mask in found.items():
         set_mask(flat[int(i)], mask)

@@ -15,25 +15,28 @@ def is_time_distributed(op):
     return type(op) is keras.layers.TimeDistributed
 
 
-def frame_of(source):
-    """A Value for one frame of the Value `source`, as the inner layer is called on it."""
-    shape = source.spec.shape
-    return Value(keras.KerasTensor((None, *shape[2:]), source.spec.dtype))
+def record_frames(layer, source, path, tracer):
+    """What a layer does to one frame, as steps that read `source`: each for all frames at once.
 
-
-def spread_over_frames(steps, calls, frame, source):
-    """Steps that read `frame`, as steps that read `source`: each for all frames at once.
+    Args:
+        layer: the inner one.
+        source: the Value of all frames, (N, T, ...).
+        path: of the outer layer.
+        tracer: a new one, that records the inner layer.
 
     Returns:
-        The steps, the calls, and {Value of one frame: that of all of them}.
+        The steps, the calls and the Value of the output.
 
     Raises:
         Opaque: rows are not frames any more in between, or masks are set, which are lost from
             one step to the next.
     """
-    rows, spread, found = count_all_rows(steps, [frame]), {frame: source}, []
-    if carry_masks(steps):
+    frame = Value(keras.KerasTensor((None, *source.spec.shape[2:]), source.spec.dtype))
+    output = tracer.call(layer, (frame,), {}, path)
+    steps, spread, found = tracer.steps, {frame: source}, []
+    if not isinstance(output, Value) or carry_masks(steps):
         raise Opaque
+    rows = count_all_rows(steps, [frame])
     for step in steps:
         places = find_places(step.args, step.kwargs,
                              lambda v: isinstance(v, Value) and v in spread)
@@ -49,5 +52,6 @@ def spread_over_frames(steps, calls, frame, source):
             lambda v: spread.get(v, v) if isinstance(v, Value) else v, (step.args, step.kwargs))
         found.append(Step(OverFrames(step.fn, places), args, kwargs,
                           [spread[v] for v in step.outputs], step.path))
-    calls = [Call(c.path, c.layer, [spread.get(v, v) for v in c.outputs], c.index) for c in calls]
-    return found, calls, spread
+    calls = [Call(c.path, c.layer, [spread.get(v, v) for v in c.outputs], c.index)
+             for c in tracer.calls]
+    return found, calls, spread[output]

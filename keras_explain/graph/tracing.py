@@ -41,7 +41,7 @@ from keras_explain.graph.models import (
 )
 from keras_explain.graph.recorded import ConstantValue, InputCast, VariableValue, free_batch
 from keras_explain.graph.steps import Call, Step, Value
-from keras_explain.graph.time_distributed import frame_of, is_time_distributed, spread_over_frames
+from keras_explain.graph.time_distributed import is_time_distributed, record_frames
 
 
 def trace(model):
@@ -74,7 +74,8 @@ class Tracer:
         if outputs is None:
             outputs = self.step(op, args, kwargs, path, node)
         index = node.operation._inbound_nodes.index(node) if node else 0
-        self.calls.append(Call(path, op, tree.flatten(outputs), index))
+        made = [v for v in tree.flatten(outputs) if v is not None]
+        self.calls.append(Call(path, op, made, index))
         return outputs
 
     def _path(self, op, prefix):
@@ -94,7 +95,10 @@ class Tracer:
         if declared and all(map(same_spec, step.reads, node.input_tensors)):
             outputs = [Value(t) for t in node.outputs]
         else:
-            outputs = tree.map_structure(Value, infer_outputs(op, args, kwargs))
+            outputs = infer_outputs(op, args, kwargs)
+            if None in tree.flatten(outputs):
+                raise Opaque
+            outputs = tree.map_structure(Value, outputs)
         step.outputs = tree.flatten(outputs)
         if not takes(op.call, "training") and isinstance(op, keras.layers.Layer) and not (
                 kinds.is_built_in(op)):
@@ -161,14 +165,10 @@ class Tracer:
         (value,) = self._autocast(op, args)
         if self._mask_of(value) is not None or kwargs.get("mask") is not None:
             raise Opaque
-        frame, inner = frame_of(value), _Tracer()
-        outputs = inner.call(op.layer, (frame,), {}, path)
-        if not isinstance(outputs, Value):
-            raise Opaque
-        steps, calls, spread = spread_over_frames(inner.steps, inner.calls, frame, value)
+        steps, calls, outputs = record_frames(op.layer, value, path, _Tracer())
         self.steps += steps
         self.calls += calls
-        return spread[outputs]
+        return outputs
 
     def _symbol(self, value, env):
         """A symbolic tensor for `value`, with a symbolic mask where it will carry one."""
@@ -207,7 +207,7 @@ class Tracer:
             env: {id of a symbolic tensor: Value}.
             owner: whose inside this is.
         """
-        pending = tree.flatten(struct)[::-1]
+        pending = [t for t in tree.flatten(struct)[::-1] if t is not None]
         while pending:
             tensor = pending[-1]
             if id(tensor) in env:
@@ -242,11 +242,11 @@ class Tracer:
                                  node if node and op is node.operation else None)
             recorded = tree.flatten(recorded)
             if not owner.inference:
-                recorded = [self._with_mask(v, t, env) if has_new_mask(t, op, needs, owner) else v
-                            for v, t in zip(recorded, outputs, strict=True)]
+                recorded = [self._with_mask(v, t, env) if v is not None and has_new_mask(
+                    t, op, needs, owner) else v for v, t in zip(recorded, outputs, strict=True)]
             env.update(zip(map(id, outputs), recorded, strict=True))
-        outputs = tree.map_structure(lambda t: env[id(t)], struct)
-        if any(not isinstance(v, Value) for v in tree.flatten(outputs)):
+        outputs = tree.map_structure(lambda t: None if t is None else env[id(t)], struct)
+        if any(not isinstance(v, Value) for v in tree.flatten(outputs) if v is not None):
             raise Opaque
         single = isinstance(outputs, (list, tuple)) and len(outputs) == 1
         return outputs[0] if single and owner.inference else outputs

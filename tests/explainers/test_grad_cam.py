@@ -158,14 +158,19 @@ def test_calls_of_a_shared_layer_differ():
     assert np.abs(one - two).max() > 0
 
 
+@pytest.mark.parametrize("reshape", [None, (4, 3)])
 @pytest.mark.parametrize("class_token", [True, False])
-def test_tokens_become_the_grid_that_they_were_cut_from(class_token):
-    """The class token in front is left out, and rows and columns are not exchanged."""
+def test_tokens_become_the_grid_that_they_were_cut_from(class_token, reshape):
+    """The class token in front is left out, and rows and columns are not exchanged.
+
+    It alone is read after the last attention; a mean over the tokens reads all of them.
+    """
     model = alive(vision_transformer(class_token, activation=None), None)
     x = draw((HEIGHT, WIDTH, 3), 2)
-    explained = kx.grad_cam(model, target=2, reshape=(4, 3), resize=False)
-    assert explained.explainer.layer_path == "block2_norm1"
-    values = [model.get_layer(name).output for name in ("block2_norm1", "block1_add2")]
+    explained = kx.grad_cam(model, target=2, reshape=reshape, resize=False)
+    assert explained.explainer.layer_path == ("block2_norm1" if class_token else "norm")
+    names = ("block2_norm1", "block1_add2") if class_token else ("norm", "block2_add2")
+    values = [model.get_layer(name).output for name in names]
     stem, tail = keras.Model(model.input, values), keras.Model(values, model.output)
     wanted = []
     for row in range(2):

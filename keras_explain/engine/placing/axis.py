@@ -15,7 +15,8 @@ class Axis:
     Args:
         axis: which axis of the value. Where several axes of a map were packed into it, as when a
             map becomes a row of tokens (`packed`), number `t` of it belongs to cell
-            `t // block % size`.
+            `(t - skipped) // block % size`: `skipped` numbers in front are no cells, as the
+            class token of a transformer.
         margin: how many of the cells at both ends are padding that no kernel has met yet.
         size: how many cells it has. All numbers are Python's, or scalar tensors where the size
             of the input is known at run time only.
@@ -31,6 +32,7 @@ class Axis:
     margin: tuple = (0, 0)
     block: int = 1
     packed: bool = False
+    skipped: int = 0
 
     def move(self, start, step, size, window=1, axis=None):
         """Cell `j` of the result sees the cells from `start + step * j`, `window` of them."""

@@ -14,6 +14,7 @@ from keras_explain import backend
 from keras_explain.engine.placing import moving, sliding
 from keras_explain.engine.placing.axis import Axis, is_python, larger, real, smaller
 from keras_explain.engine.placing.measuring import measure
+from keras_explain.engine.placing.tokens import measure_tokens
 from keras_explain.engine.windows.pointwise import OVER_CHANNELS, POINTWISE
 from keras_explain.graph.frames import OverFrames
 from keras_explain.graph.steps import (
@@ -88,7 +89,7 @@ def _through(step, known, value, k):
         return _over_frames(step, known, value, k)
     rule = _rule(step)
     if rule is None:
-        return measure(step, known, value, k)
+        return measure_tokens(step, known, value, k) or measure(step, known, value, k)
     try:
         return tuple(a and _check(a, value) for a in rule(step, known, value))
     except (TypeError, ValueError, AttributeError, IndexError):  # an option that is not foreseen
@@ -163,11 +164,21 @@ def _merge(step, known, value):
                 continue
             at = axis.axis + rank - len(read.spec.shape)
             if joined is not None and joined % rank == at:
-                raise ValueError("joined along the map")
+                found.append(_join(axis, step, read, known))
+                continue
             if at > 0 and axis.axis > 0 and read.spec.shape[axis.axis] == value.spec.shape[at]:
                 found.append(dataclasses.replace(axis, axis=at))
         result.append(_middle(found))
     return result
+
+
+def _join(axis, step, read, known):
+    """Tokens behind others that are no cells, as the class token."""
+    if not axis.packed or any(v is not read and None not in a for v, a in known.items()):
+        raise ValueError("joined along the map")
+    before = step.reads[: step.reads.index(read)]
+    return dataclasses.replace(axis, skipped=axis.skipped + sum(
+        v.spec.shape[axis.axis] for v in before))
 
 
 def _keep_queries(step, known, value):
@@ -180,7 +191,7 @@ def _middle(axes):
     if len(axes) < 2:
         return axes[0] if axes else None
     one = axes[0]
-    if any(a.axis != one.axis or a.block != one.block for a in axes):
+    if any((a.axis, a.block, a.skipped) != (one.axis, one.block, one.skipped) for a in axes):
         return None
     if any(a.margin != one.margin for a in axes):
         axes = [a.settle() for a in axes]

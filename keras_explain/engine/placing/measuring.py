@@ -18,6 +18,7 @@ _MOST_ROWS = 96
 _MOST_NUMBERS = 8e6  # that are held at a time
 _ANSWERS = 0.1  # of the largest change: what is spread over the whole map is less
 _LOCAL = 0.5  # of the map may answer to one row, at most
+_MOSTLY = 0.95  # of the tokens
 _NEAR = 1.0  # a cell off the straight line, at most
 
 
@@ -38,9 +39,12 @@ def measure(step, known, value, k):
 def _axis(step, read, axis, value, k):
     """The same axis after the step, from the answers to each row."""
     rows = _choose_rows(read.spec.shape[axis.axis])
-    changes = _changes(step, read, axis.axis, rows, k)
+    changes = change_rows(step, read, axis.axis, rows, k)
     if changes is None:
         return None
+    if axis.packed and len(value.spec.shape) == len(read.spec.shape):
+        return _keep_tokens(axis, rows, changes.max(axis=tuple(
+            c for c in range(1, changes.ndim) if c != axis.axis)))
     best, width = None, _LOCAL
     for b in range(1, changes.ndim):
         answer = changes.max(axis=tuple(c for c in range(1, changes.ndim) if c != b))
@@ -57,6 +61,15 @@ def _axis(step, read, axis, value, k):
     return axis.stretch(start, step_size, value.spec.shape[b], around, axis=b)
 
 
+def _keep_tokens(axis, rows, answer):
+    """Tokens of a transformer: each answers most to itself; others may be put in front."""
+    moved = answer.argmax(axis=1) - rows
+    shift = int(np.median(moved))
+    if (moved == shift).mean() < _MOSTLY or axis.skipped + shift < 0:
+        return None
+    return dataclasses.replace(axis, skipped=axis.skipped + shift)
+
+
 def _choose_rows(size):
     """All rows, or those in the middle and some of the others."""
     if size <= _MOST_ROWS:
@@ -66,8 +79,14 @@ def _choose_rows(size):
     return np.unique([*middle, *np.linspace(0, size - 1, half).astype(int)])
 
 
-def _changes(step, read, axis, rows, k):
-    """How much each number of output `k` changes with each row: (rows, ...)."""
+def change_rows(step, read, axis, rows, k, summarize=np.asarray):
+    """How much each number of output `k` changes with each row: (rows, ...), or None.
+
+    Args:
+        step: the `Step`.
+        read: the Value whose rows are exchanged, along `axis`.
+        summarize: what is kept of it.
+    """
     values = list(dict.fromkeys(step.reads))
     clean = {v: _numbers(v.spec, 0) for v in values}
     other = 1 - clean[read] if "float" not in read.spec.dtype else _numbers(read.spec, 1)
@@ -84,7 +103,7 @@ def _changes(step, read, axis, rows, k):
         if before is None or after is None or len(before) != 1 or (
                 after.shape != (len(chunk), *before.shape[1:])):
             return None
-        found.append(np.abs(after - before))
+        found.append(summarize(np.abs(after - before)))
     return np.concatenate(found)
 
 

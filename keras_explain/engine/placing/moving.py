@@ -74,6 +74,10 @@ def follow_reshaped(step, known, value):
     apart = [math.prod(new[b + 1 :]) for b in range(len(new))]
 
     def move(a):
+        if a.skipped:  # only what stays an axis of its own, as when channels become heads
+            same = [b for b in range(1, len(new)) if new[b] == old[a.axis] and apart[b] == (
+                math.prod(old[a.axis + 1 :]))]
+            return dataclasses.replace(a, axis=same[0]) if same else None
         distance, size = a.block * math.prod(old[a.axis + 1 :]), a.size
         for b in range(1, len(new)):
             if distance % apart[b] == 0 and distance * size <= apart[b] * new[b]:
@@ -123,6 +127,11 @@ def follow_sliced(step, known, value):
 
 
 def _cut(a, key, axis):
+    if a.packed:
+        first = key.start or 0
+        if first < 0 or first > a.skipped or key.stop is not None or key.step not in (None, 1):
+            raise ValueError("several axes in one")
+        return dataclasses.replace(a, axis=axis, skipped=a.skipped - first)
     if isinstance(a.size, int):
         numbers = range(a.size)[key]
         return a.move(numbers.start, numbers.step, len(numbers), axis=axis)
