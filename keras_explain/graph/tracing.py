@@ -165,7 +165,7 @@ class Tracer:
         (value,) = self._autocast(op, args)
         if self._mask_of(value) is not None or kwargs.get("mask") is not None:
             raise Opaque
-        steps, calls, outputs = record_frames(op.layer, value, path, _Tracer())
+        steps, calls, outputs = record_frames(op.layer, value, path, type(self)())
         self.steps += steps
         self.calls += calls
         return outputs
