@@ -142,9 +142,18 @@ def check_branches(question, calls, groups, sources):
             f" {others} too. Name the input to explain with `input=`.",
             UserWarning, stacklevel=4)
     for group in groups:
-        paths = [c.path for c in calls if c.outputs[0] in group]
-        if len(paths) > 1:
+        merged = [c for c in calls if c.outputs[0] in group]
+        if len(merged) > 1:
+            twice = len({c.path for c in merged}) < len(merged)
+            names = [_name_call(program, c) for c in merged] if twice else [
+                c.path for c in merged]
             warnings.warn(
-                f"The heatmap adds up the maps of {len(paths)} layers, all of which the score"
-                f" is computed from: {paths}. For one of them alone name it with `layer=`.",
-                MergedMapWarning, stacklevel=4)
+                f"The heatmap adds up the maps of {len(merged)} layers, all of which the score"
+                f" is computed from: {names}. For one of them alone name it with `layer=`"
+                f"{' and `node_index=`' if twice else ''}.", MergedMapWarning, stacklevel=4)
+
+
+def _name_call(program, call):
+    """The path of a call, and which of several calls of one layer it is."""
+    same = sorted((c for c in program.calls if c.path == call.path), key=lambda c: c.index)
+    return call.path if len(same) == 1 else f"{call.path} (node_index={same.index(call)})"

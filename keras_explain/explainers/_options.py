@@ -59,11 +59,13 @@ class FeatureMapOptions(Options, total=False):
     ]
     node_index: Annotated[
         int | None,
-        "which call, for a layer that is called several times.",
+        "which call, for a layer that is called several times, as a head that the levels of a "
+        "pyramid share.",
     ]
     reshape: Annotated[
         Sequence[int] | None,
-        "(rows, columns) of the token grid, for a layer of a transformer.",
+        "(rows, columns) of the token grid, for a layer of a transformer. None finds it out by "
+        "what the model computes, where that tells.",
     ]
     resize: Annotated[
         bool,

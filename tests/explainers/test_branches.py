@@ -154,7 +154,8 @@ def test_all_levels_of_a_pyramid_are_added_up(builder):
     keras.utils.set_random_seed(1)
     model = pyramid()
     x = np.random.default_rng(0).uniform(size=(2, 24, 20, 3)).astype("float32")
-    with pytest.warns(MergedMapWarning, match=r"adds up the maps of 2 layers.*'tower', 'tower'"):
+    with pytest.warns(MergedMapWarning, match=r"adds up the maps of 2 layers.*'tower \(node_index=0"
+                                               r"\)', 'tower \(node_index=1\)'.*`node_index=`"):
         explained = builder(model, target=picked)
     together = numbers(explained(x)["heatmap"])
     alone = [numbers(builder(model, target=picked, layer="tower", node_index=k)(x)["heatmap"])
