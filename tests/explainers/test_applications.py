@@ -57,4 +57,4 @@ def test_applications(name):
         assert (np.ptp(found["heatmap"], axis=(1, 2)) > 0).any(), f"{method} is blank"
     said = LimeImageExplainer(model).explain(x[0], samples=12, top=2, verbose=0)
     np.testing.assert_allclose(said.prediction, want[0][list(said.classes)], atol=1e-3)
-    assert np.isfinite(said.coefficients).all() and said.coefficients.any()
+    assert np.isfinite(said.weights).all() and said.weights.any()
