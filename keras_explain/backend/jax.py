@@ -16,14 +16,77 @@ def vjp(fn, xs, variables=()):
     `variables` are those that `fn` reads. What a layer assigns stays inside: a tracer that
     leaked into the user's model would break it.
     """
-    values = [(v, v.value) for v in variables]
+    del variables  # what they are now is read through the scopes around
+    drawn = []
 
     def pure(xs):
-        with keras.StatelessScope(state_mapping=values):
-            return fn(xs)
+        with _Inside() as scope:
+            y, aux = fn(xs)
+        drawn[:] = scope.drawn()
+        return y, (aux, [scope.get_current_value(v) for v in drawn])
 
-    y, pull, aux = jax.vjp(pure, xs, has_aux=True)
+    y, pull, (aux, states) = jax.vjp(pure, xs, has_aux=True)
+    _go_on(drawn, states)
     return y, aux, lambda dy, again=False: pull(dy)[0]
+
+
+class _Inside(keras.StatelessScope):
+    """Around what JAX traces by itself: nothing that it assigns gets out.
+
+    It reads what the scopes around it hold. Keras's own forgets them.
+    """
+
+    def __init__(self, state_mapping=None):
+        super().__init__(state_mapping)
+        self.assigned = {}
+
+    def get_current_value(self, variable):
+        value, around = super().get_current_value(variable), self.original_scope
+        return around.get_current_value(variable) if value is None and around else value
+
+    def add_update(self, update):
+        self.assigned[id(update[0])] = update[0]
+        super().add_update(update)
+
+    def drawn(self):
+        """The random generators that were drawn from: nothing else of a model is uint32."""
+        return [v for v in self.assigned.values() if v.dtype == "uint32"]
+
+
+def _go_on(generators, states):
+    """Let random generators go on from where a traced function left them."""
+    for generator, state in zip(generators, states, strict=True):
+        generator.assign(state)
+
+
+def _loop(run, body, start):
+    """`run(body, start)`, a loop over the tuple `start`, whose body may draw random numbers.
+
+    Their generators are known when the body was traced. Then there is a second loop, which hands
+    their states from step to step; of the first, compiled code keeps nothing.
+    """
+    generators = {}
+
+    def quiet(*args):
+        with _Inside() as scope:
+            found = body(*args)
+        generators.update((id(v), v) for v in scope.drawn())
+        return found
+
+    found = run(quiet, start)
+    if not generators:
+        return found
+    drawn = list(generators.values())
+
+    def drawing(*args):
+        *args, states = args
+        with _Inside(list(zip(drawn, states, strict=True))) as scope:
+            found = body(*args)
+        return *found, [scope.get_current_value(v) for v in drawn]
+
+    *found, states = run(drawing, (*start, [v.value for v in drawn]))
+    _go_on(drawn, states)
+    return tuple(found)
 
 
 def no_gradient():
@@ -100,9 +163,23 @@ def warn_if(condition, message):
 
 
 add = keras.ops.add
-fori_loop = keras.ops.fori_loop
 swish = keras.ops.silu  # fuses as it is
-while_loop = keras.ops.while_loop
+
+
+def while_loop(cond, body, loop_vars):
+    """`keras.ops.while_loop` of a tuple, whose body may draw random numbers."""
+    def run(body, start):
+        return keras.ops.while_loop(lambda *args: cond(*args[: len(loop_vars)]), body, start)
+
+    return _loop(run, body, tuple(loop_vars))
+
+
+def fori_loop(lower, upper, body, init):
+    """`keras.ops.fori_loop`, whose body may draw random numbers."""
+    def step(i, value):
+        return i + 1, body(i, value)
+
+    return while_loop(lambda i, value: i < upper, step, (jnp.asarray(lower, "int32"), init))[1]
 
 
 def compile_function(fn, variables=()):
@@ -110,11 +187,18 @@ def compile_function(fn, variables=()):
 
     Their values are arguments: a traced constant would not follow training.
     """
-    variables = list(variables)
+    variables, drawn = list(variables), {}
 
     @jax.jit
     def traced(values, args):
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return fn(*args)
+        with _Inside(list(zip(variables, values, strict=True))) as scope:
+            found = fn(*args)
+        drawn.update((id(v), v) for v in scope.drawn())
+        return found, {id(v): scope.get_current_value(v) for v in scope.drawn()}
 
-    return lambda *args: traced([v.value for v in variables], args)
+    def call(*args):
+        found, states = traced([v.value for v in variables], args)
+        _go_on([drawn[key] for key in states], states.values())
+        return found
+
+    return call

@@ -76,14 +76,52 @@ def test_models_whose_answers_do_not_depend_on_state_are_explained(way, make):
     WAYS[way](make())
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="its loops take no seed generator")
-@pytest.mark.parametrize("builder", [kx.saliency, kx.occlusion, kx.rise, kx.integrated_gradients])
-def test_a_model_that_is_random_is_explained_with_a_warning(builder):
-    class Always(layers.Dropout):
-        def call(self, x, training=None):
-            return super().call(x, training=True)
+class Always(layers.Dropout):
+    """Drops at inference too."""
 
+    def call(self, x, training=None):
+        return super().call(x, training=True)
+
+
+def linear_model(rate):
+    keras.utils.set_random_seed(0)
     x = keras.Input((8, 8, 1))
-    y = Always(0.5)(layers.Flatten()(layers.Conv2D(4, 3)(x)))
+    y = layers.Flatten()(layers.Conv2D(4, 3)(x))
+    return keras.Model(x, layers.Dense(2)(Always(rate)(y) if rate else y))
+
+
+METHODS = {
+    "saliency": lambda m: kx.saliency(m, signed=True), "occlusion": kx.occlusion,
+    "rise": kx.rise, "integrated_gradients": lambda m: kx.integrated_gradients(m, steps=4),
+    "score_cam": kx.score_cam, "ablation_cam": kx.ablation_cam, "grad_cam": kx.hires_cam,
+    "smooth_grad": lambda m: kx.smooth_grad(m, samples=4)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_that_is_random_is_explained_with_a_warning(method):
+    model, x = linear_model(0.5), draw((8, 8, 1), 2)
+    explained = METHODS[method](model)
     with pytest.warns(RandomModelWarning, match="random at inference.*mean of several"):
-        builder(keras.Model(x, layers.Dense(2)(y))).predict(draw((8, 8, 1), 2), verbose=0)
+        first = explained.predict(x, verbose=0)["heatmap"]
+    assert np.any(first != explained.predict(x, verbose=0)["heatmap"])  # another draw
+    assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in model.variables)
+    model(x)
+
+
+@pytest.mark.filterwarnings("ignore::keras_explain.explainers._own_answers.RandomModelWarning")
+@pytest.mark.parametrize("build", [
+    lambda m: kx.occlusion(m, patch_size=4, score="logit", target=1),
+    lambda m: kx.integrated_gradients(m, steps=4, target=1),
+    lambda m: kx.saliency(m, signed=True, target=1)], ids=["occlusion", "ig", "saliency"])
+def test_the_mean_of_several_draws_is_that_of_the_mean_model(build):
+    """Of a linear model, whose mean over draws is the model without the random layer."""
+    random, plain = linear_model(0.3), linear_model(0.0)
+    plain.set_weights([v for v in random.get_weights() if v.dtype.kind == "f"])
+    x = draw((8, 8, 1), 1)
+    (wanted,) = build(plain).predict(x, verbose=0)["heatmap"]
+    explained = build(random)
+    draws = np.concatenate([ops.convert_to_numpy(explained.predict_on_batch(x)["heatmap"])
+                            for _ in range(200)])
+    error = draws.std(axis=0) / np.sqrt(len(draws))
+    assert error.max() > 0
+    assert np.all(np.abs(draws.mean(axis=0) - wanted) < 5 * error + 1e-5)
