@@ -96,7 +96,7 @@ OWN = {
     "explain_errors": {"predicted"}, "ErrorAnalysis": {"digits"},
     "agreement": {"gradient", "agreement"}, "MeanGradient": {"points"},
     "Agreement": {"scores"}, "ranking": {"gradient"}, "coefficient_maps": {"source", "rows"},
-    "comparison": {"predictions"}, "confusion_matrix": {"analyses"},
+    "comparison": {"predictions", "disagreement"}, "confusion_matrix": {"analyses"},
     "gallery": {"colors"}, "error_gallery": {"analysis", "rows"},
     "filmstrip": {"frames", "min_side", "max_side", "gap"}, "caption": {"text"},
     "LimeImageExplainer": {"segments", "precision"},

@@ -22,7 +22,7 @@ def vjp(fn, xs, variables=()):
     def pure(xs):
         with _Inside() as scope:
             y, aux = fn(xs)
-        drawn[:] = scope.drawn()
+        drawn[:] = scope.find_drawn()
         return y, (aux, [scope.get_current_value(v) for v in drawn])
 
     y, pull, (aux, states) = jax.vjp(pure, xs, has_aux=True)
@@ -48,7 +48,7 @@ class _Inside(keras.StatelessScope):
         self.assigned[id(update[0])] = update[0]
         super().add_update(update)
 
-    def drawn(self):
+    def find_drawn(self):
         """The random generators that were drawn from: nothing else of a model is uint32."""
         return [v for v in self.assigned.values() if v.dtype == "uint32"]
 
@@ -70,7 +70,7 @@ def _loop(run, body, start):
     def quiet(*args):
         with _Inside() as scope:
             found = body(*args)
-        generators.update((id(v), v) for v in scope.drawn())
+        generators.update((id(v), v) for v in scope.find_drawn())
         return found
 
     found = run(quiet, start)
@@ -193,8 +193,8 @@ def compile_function(fn, variables=()):
     def traced(values, args):
         with _Inside(list(zip(variables, values, strict=True))) as scope:
             found = fn(*args)
-        drawn.update((id(v), v) for v in scope.drawn())
-        return found, {id(v): scope.get_current_value(v) for v in scope.drawn()}
+        drawn.update((id(v), v) for v in scope.find_drawn())
+        return found, {id(v): scope.get_current_value(v) for v in scope.find_drawn()}
 
     def call(*args):
         found, states = traced([v.value for v in variables], args)

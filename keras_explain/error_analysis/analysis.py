@@ -13,6 +13,7 @@ from keras import tree
 from keras_explain.data.batches import class_indices, labeled_batches, to_numpy
 from keras_explain.data.predicting import predict
 from keras_explain.data.preparing import answer
+from keras_explain.data.state import look_at_state
 from keras_explain.explainers._explained_model import BlankHeatmapWarning
 from keras_explain.explainers.saliency import saliency
 from keras_explain.graph import targets
@@ -119,7 +120,8 @@ def analyze_errors(
 
     Raises:
         TypeError: `model` cannot be called.
-        ValueError: no labels, labels or class names that do not fit the scores.
+        ValueError: no labels, labels or class names that do not fit the scores, or a model that
+            keeps state from call to call.
 
     Example:
         >>> def score(x):
@@ -136,6 +138,8 @@ def analyze_errors(
     predict = functools.partial(answer, model) if isinstance(model, keras.Model) else model
     truth, scores = [], []
     for x, classes in labeled_batches(data, y, batch_size, verbose):
+        if not truth:
+            look_at_state(model, x)
         truth.append(classes)
         scores.append(_choose_scores(predict(x), output, model))
     truth, probabilities = np.concatenate(truth), _probabilities(np.concatenate(scores))

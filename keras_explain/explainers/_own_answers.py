@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
-from keras_explain.data.state import refuse_state
+from keras_explain.data.state import RandomModelWarning, refuse_state
 from keras_explain.graph.models import graph_of, keep_closed
 from keras_explain.graph.program import Program
 
@@ -20,10 +20,6 @@ SHARE = 1e-4  # of the range of the answers that rounding may make
 FREE = 64  # stands for a size that the model leaves free
 SHARE_OF_HALF = 2e-2  # where the model computes in half precision
 _lock = threading.RLock()
-
-
-class RandomModelWarning(UserWarning):
-    """A model answers the same input differently each time."""
 
 
 def check_answers(explainer, arrays):

@@ -10,6 +10,7 @@ import numpy as np
 from keras_explain.checks import check_bool, check_integer
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.preparing import answer
+from keras_explain.data.state import look_at_state
 from keras_explain.graph import targets
 
 
@@ -39,6 +40,7 @@ class FiniteDifferences:
         batch_size = check_integer("batch_size", batch_size, 2)
         self.model = (functools.partial(answer, model) if isinstance(model, keras.Model)
                       else model)
+        self._unasked = model if isinstance(model, keras.Model) else None  # about its state
         self.target, self.epsilon = target, epsilon
         self.signed = check_bool("signed", signed)
         self.channel_axis, self.batch_size = channel_axis, batch_size
@@ -53,6 +55,9 @@ class FiniteDifferences:
             `{"predictions", "heatmap"}`, the heatmap float32 without the channel axis.
         """
         x = _numbers(x)
+        if self._unasked is not None:
+            look_at_state(self._unasked, x)
+            self._unasked = None
         predictions = np.concatenate(
             [self._outputs(x[i : i + self.batch_size]) for i in range(0, len(x), self.batch_size)]
         )
@@ -154,7 +159,7 @@ def finite_differences(
     Raises:
         TypeError: `model` cannot be called, inputs that are no numbers.
         ValueError: an `epsilon` or `batch_size` that cannot be; answers that are not one row
-            per example.
+            per example; a `keras.Model` that keeps state from call to call.
 
     Example:
         >>> import numpy as np, keras_explain as kx

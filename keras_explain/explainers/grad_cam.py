@@ -34,6 +34,17 @@ class GradCAM(CAM):
         calls = self.question.scored.calls_by_value()
         return next((calls[v].path for v in self.features if not is_averaged(v)), None)
 
+    def warn_where_unaveraged(self, remedy):
+        """A warning, for the user's call of the builder, where the mean gradient loses places."""
+        path = self.find_unaveraged()
+        if path is not None:
+            warnings.warn(
+                f"Expected a model that averages its feature map {path!r}, as global average"
+                f" pooling does, received {self.model.name!r}, to which each place of the map"
+                " counts differently (Flatten, a maximum, attention). Grad-CAM's mean gradient"
+                f" loses that: its maps may be blank or point to the wrong place. {remedy}",
+                stacklevel=4)
+
     def _last_maps(self):
         """The last feature maps, where they are others than those that are read."""
         scored = self.question.scored
@@ -92,13 +103,5 @@ def grad_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Explai
         ((5, 24, 32), (5, 2))
     """
     cam = GradCAM(model, **options)
-    path = cam.find_unaveraged()
-    if path is not None:
-        warnings.warn(
-            f"Expected a model that averages its feature map {path!r}, as global average pooling"
-            f" does, received {model.name!r}, to which each place of the map counts differently"
-            " (Flatten, a maximum, attention). Grad-CAM's mean gradient loses that: its maps may be"
-            " blank or point to the wrong place. Use `hires_cam`.",
-            stacklevel=3,
-        )
+    cam.warn_where_unaveraged("Use `hires_cam`.")
     return cam.explained_model()

@@ -87,7 +87,8 @@ def guided_grad_cam(
     The product of `grad_cam`, enlarged, and `guided_backprop`. Costs both. Its fine detail comes
     from guided backpropagation, and with it the product **fails the randomization check**
     (Adebayo et al. 2018): what is sharp in it is the image, only the coarse region is the
-    network's. It is here to be compared with.
+    network's. It is here to be compared with. Like `grad_cam` it warns where the model does not
+    average its feature map.
 
     Reference: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", https://arxiv.org/abs/1610.02391. Adebayo et al. 2018, "Sanity
@@ -113,4 +114,7 @@ def guided_grad_cam(
         >>> out["heatmap"].shape
         (3, 16, 16)
     """
-    return GuidedGradCAM(model, **options).explained_model()
+    explainer = GuidedGradCAM(model, **options)
+    explainer.parts.cam.warn_where_unaveraged(
+        "Multiply the maps of `hires_cam` and `guided_backprop` instead.")
+    return explainer.explained_model()

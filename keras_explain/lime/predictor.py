@@ -10,7 +10,7 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.data.preparing import prepares
-from keras_explain.data.state import refuse_state
+from keras_explain.data.state import refuse_state, warn_of_randomness
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
@@ -217,7 +217,8 @@ class Predictor:
     def _refuse_state(self, batch):
         if not self._is_asked:
             self._is_asked = True
-            refuse_state(self.model, batch)
+            if refuse_state(self.model, batch):
+                warn_of_randomness(self.name)
 
     def _scores(self, batch):
         return ops.cast(self._choose(self._executor(batch)), "float32")

@@ -6,6 +6,7 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.data.predicting import predict_rows
+from keras_explain.data.state import look_at_state
 from keras_explain.graph import targets
 from keras_explain.graph.question import Question
 
@@ -31,6 +32,7 @@ class InputGradient:
             )
         inputs = targets.add_target(self.question.symbolic_inputs(),
                                     keras.Input((), dtype="int32", name="target"))
+        self._is_asked = False
         self._network = keras.Model(inputs, _Gradient(self)(inputs), name="input_gradient")
 
     def __call__(self, x, target):
@@ -43,7 +45,13 @@ class InputGradient:
         Returns:
             A dict of NumPy arrays: "gradient" and "point", of the shape at which is
             differentiated, and "scores" (N, classes).
+
+        Raises:
+            ValueError: a model that keeps state from call to call.
         """
+        if not self._is_asked:
+            self._is_asked = True
+            look_at_state(self.question.model, x)
         rows = np.full(len(tree.flatten(x)[0]), target, "int32")
         return predict_rows(self._network, targets.add_target(x, rows))
 

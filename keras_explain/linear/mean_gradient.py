@@ -114,7 +114,8 @@ def mean_gradient(
     Raises:
         TypeError: `model` is no `keras.Model`, or `target` no class.
         ValueError: a class out of range, no data, features whose number differs between
-            batches (token sequences), or not as many names as features.
+            batches (token sequences), not as many names as features, or a model that keeps state
+            from call to call.
 
     Example:
         >>> import keras

@@ -66,4 +66,5 @@ def maps(comparison):
         return None
     from keras_explain import plots
 
-    return plots.comparison(np.asarray(arrays[0])[0], maps)
+    spread = {name: d[0] for name, d in comparison.disagreement.items() if name in maps}
+    return plots.comparison(np.asarray(arrays[0])[0], maps, disagreement=spread)

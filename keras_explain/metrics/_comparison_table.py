@@ -30,6 +30,8 @@ class Comparison:
         classes: (N,), the explained class of each.
         confidence: of the intervals.
         seed: of everything random.
+        disagreement: {method: (N, ...)} for those that average several fills: the spread between
+            them, by which their maps are faded where `report` draws them.
     """
 
     scores: dict[str, dict[str, np.ndarray]]
@@ -41,6 +43,7 @@ class Comparison:
     classes: np.ndarray
     confidence: float
     seed: int
+    disagreement: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def methods(self) -> list[str]:

@@ -93,14 +93,15 @@ def compare(
     shape = evaluator.map_shape(x)
     methods |= baselines(shape, seed)
     progress = Progress(len(methods), "comparing", verbose)
-    scores, seconds, heatmaps = {}, {}, {}
+    scores, seconds, heatmaps, disagreement = {}, {}, {}, {}
     for name, method in methods.items():
         start = time.perf_counter()
         if callable(method) and not isinstance(method, ExplainedModel):
             method = method(model, target=target if callable(target) else targets.INPUT, **options)
         if isinstance(method, ExplainedModel):
             method = take_classes(method)
-        maps = _heatmaps(method, x, classes, batch_size, seed)
+        maps, spread = _heatmaps(method, x, classes, batch_size, seed)
+        disagreement |= {} if spread is None else {name: spread}
         heatmaps[name], seconds[name] = maps, (time.perf_counter() - start) / len(maps)
         scores[name] = {}
         for metric in metrics.values():
@@ -110,7 +111,7 @@ def compare(
     progress.close()
     return Comparison(scores, {m.name: m.best for m in metrics.values()},
                       tuple(baselines(shape, seed)), seconds, heatmaps, x, classes, confidence,
-                      seed)
+                      seed, disagreement)
 
 
 def _default_methods(model, target, options):
@@ -180,8 +181,11 @@ def _name(method, index):
 
 
 def _heatmaps(method, data, classes, batch_size, seed):
+    """The heatmaps of a method, and the spread between its fills if it has several."""
+    spread = None
     if isinstance(method, ExplainedModel):
-        maps = predict(method, add_classes(method, data, classes), batch_size)["heatmap"]
+        answer = predict(method, add_classes(method, data, classes), batch_size)
+        maps, spread = answer["heatmap"], answer.get("disagreement")
     elif hasattr(method, "explain"):
         maps = np.stack([
             method.explain(example, target=int(c), seed=seed, verbose=0).heatmap(int(c))
@@ -193,7 +197,7 @@ def _heatmaps(method, data, classes, batch_size, seed):
             "Expected one heatmap per example, received several (the model has several inputs)."
             " Name one with `input=`."
         )
-    return maps
+    return maps, spread
 
 
 def _score(metric, evaluator, data, maps, request, regions, method, classes):

@@ -11,6 +11,7 @@ from keras_explain.checks import check_choice, check_positive
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.predicting import predict
 from keras_explain.data.preparing import as_arrays, prepare, prepares
+from keras_explain.data.state import look_at_state
 from keras_explain.engine.resizing import lay, resize
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Target
@@ -69,7 +70,7 @@ class Evaluator:
         self.model = model
         self._options = {"output": output, "input": input}
         self._callable = target if callable(target) else None
-        self._subjects, self._graphs = {}, {}
+        self._subjects, self._graphs, self._is_asked = {}, {}, False
         self.target = _target(target, self._subject("probability").question.classes)
 
     @classmethod
@@ -112,6 +113,9 @@ class Evaluator:
         subject, given = self._subject("probability"), as_arrays(x)
         x, request = self._split_target(given)
         values = self._values(x)
+        if not self._is_asked:
+            asked, self._is_asked = subject.question, True
+            look_at_state(asked.model, tree.pack_sequence_as(asked.signature, values))
         count = len(values[0])
         request = self._request(request, count)
         if heatmaps is None:

@@ -29,7 +29,8 @@ _INK, _QUIET, _TRACK, _BAR = "#1f1f1f", "#5f6368", "#e8eaed", "#3b6ea5"
 
 def comparison(
     image: Array, heatmaps: Mapping[str, Array],
-    predictions: Sequence[tuple[str, float]] | None = None, *, alpha: float = 0.5,
+    predictions: Sequence[tuple[str, float]] | None = None, *,
+    disagreement: Mapping[str, Array] | None = None, alpha: float = 0.5,
     unpreprocess: Callable[..., Any] | None = None, title: str | None = None,
 ) -> Figure:
     """Show one image and what several methods say about it, side by side.
@@ -45,6 +46,9 @@ def comparison(
         heatmaps: A dict of a method's name to its heatmap `(h, w)`, of any size.
         predictions: The model's answer: pairs of class name and probability in [0, 1], best first.
             The first is the figure's title, up to five are listed.
+        disagreement: For methods with several fills, a dict of the method's name to the spread
+            between them, of the heatmap's shape: what they disagree on is faded, see
+            `keras_explain.images.fade`.
         alpha: The weight of the heatmaps over the image, from 0 to 1.
         unpreprocess: As for `keras_explain.images.to_uint8`.
         title: The figure's title instead of the first prediction; `""` for none.
@@ -53,8 +57,8 @@ def comparison(
         A `matplotlib.figure.Figure`; `figure.savefig("comparison.png")` writes it.
 
     Raises:
-        ValueError: If there is no heatmap, if predictions are not pairs, or if an image or a
-            heatmap has a wrong shape or value.
+        ValueError: If there is no heatmap, if predictions are not pairs, if an image or a
+            heatmap has a wrong shape or value, or if a disagreement fits no heatmap.
 
     Example:
         >>> figure = comparison(np.zeros((8, 8, 3)), {"Grad-CAM": np.eye(4)}, [("cat", 0.9)])
@@ -62,7 +66,7 @@ def comparison(
         'cat  90.0 %'
     """
     pixels = _check_image(image, unpreprocess)
-    heatmaps = _check_heatmaps(heatmaps)
+    heatmaps = _fade(_check_heatmaps(heatmaps), disagreement or {})
     predictions = _check_predictions(predictions)
     headline = _headline(predictions, title)
     count = 1 + len(heatmaps) + bool(predictions)
@@ -94,6 +98,17 @@ def _check_heatmaps(heatmaps):
             'Give it the method\'s name: {"Grad-CAM": heatmap}.'
         )
     return {str(name): np.asarray(heatmap) for name, heatmap in heatmaps.items()}
+
+
+def _fade(heatmaps, disagreement):
+    unknown = [str(name) for name in disagreement if str(name) not in heatmaps]
+    if unknown:
+        raise ValueError(
+            f"Expected `disagreement` of the methods {list(heatmaps)}, received that of {unknown}."
+            " Give it the names of the heatmaps."
+        )
+    return heatmaps | {str(name): images.fade(heatmaps[str(name)], spread)
+                       for name, spread in disagreement.items()}
 
 
 def _check_predictions(predictions):

@@ -59,6 +59,13 @@ def test_evidence_behind_a_flatten_is_found():
         assert sum(find(heatmap(blank, x), corners)) <= 1  # what the warning is about
 
 
+@pytest.mark.parametrize("builder", [kx.grad_cam, kx.guided_grad_cam])
+def test_the_warning_points_to_the_line_that_built(builder):
+    with pytest.warns(UserWarning, match="averages its feature map 'conv'.*`hires_cam`") as caught:
+        builder(quadrants())
+    assert [w.filename for w in caught if "averages" in str(w.message)] == [__file__]
+
+
 def silently(build, *args, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -82,6 +89,8 @@ def test_behind_a_mean_both_are_equal_and_nothing_is_said(name):
     chosen = choose_cam(kind.model, **kind.options)
     assert name_of(chosen) == "grad_cam"
     one = silently(kx.grad_cam, kind.model, resize=False, **kind.options)
+    if name == "functional":
+        silently(kx.guided_grad_cam, kind.model)
     two = kx.hires_cam(kind.model, resize=False, **kind.options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", kx.BlankHeatmapWarning)

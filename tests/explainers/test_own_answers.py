@@ -10,7 +10,7 @@ from keras import layers, ops
 from models import KINDS, alive, draw
 
 import keras_explain as kx
-from keras_explain.explainers._own_answers import RandomModelWarning
+from keras_explain.data.state import RandomModelWarning
 
 
 class Lies(layers.Layer):

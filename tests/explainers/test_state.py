@@ -7,8 +7,10 @@ from keras import layers, ops
 from models import draw
 
 import keras_explain as kx
-from keras_explain.explainers._own_answers import RandomModelWarning
+from keras_explain.data.state import RandomModelWarning
+from keras_explain.error_analysis import analyze_errors
 from keras_explain.lime import LimeImageExplainer
+from keras_explain.linear import mean_gradient
 
 X = draw((12, 2), 8)
 SEGMENTS = np.repeat(np.arange(4), 3)[:, None] * np.ones((1, 2), int)
@@ -53,6 +55,10 @@ WAYS = {
     "saliency": lambda model: kx.saliency(model).predict(X, verbose=0),
     "occlusion": lambda model: kx.occlusion(model, batch_size=8).predict(X, verbose=0),
     "called": lambda model: kx.gradient_x_input(model)(X),
+    "mean_gradient": lambda model: mean_gradient(model, X, batch_size=8),
+    "errors": lambda model: analyze_errors(model, X, np.zeros(8, int), batch_size=8),
+    "finite_differences": lambda model: kx.finite_differences(model, batch_size=8)(X),
+    "metric": lambda model: kx.metrics.deletion(model, X, np.ones((8, 12)), batch_size=8),
 }
 
 
@@ -108,7 +114,7 @@ def test_a_model_that_is_random_is_explained_with_a_warning(method):
     model(x)
 
 
-@pytest.mark.filterwarnings("ignore::keras_explain.explainers._own_answers.RandomModelWarning")
+@pytest.mark.filterwarnings("ignore::keras_explain.data.state.RandomModelWarning")
 @pytest.mark.parametrize("build", [
     lambda m: kx.occlusion(m, patch_size=4, score="logit", target=1),
     lambda m: kx.integrated_gradients(m, steps=4, target=1),
@@ -125,3 +131,11 @@ def test_the_mean_of_several_draws_is_that_of_the_mean_model(build):
     error = draws.std(axis=0) / np.sqrt(len(draws))
     assert error.max() > 0
     assert np.all(np.abs(draws.mean(axis=0) - wanted) < 5 * error + 1e-5)
+
+
+def test_lime_warns_once_of_a_random_model():
+    explainer = LimeImageExplainer(linear_model(0.5), segments="grid")
+    with pytest.warns(RandomModelWarning, match="random at inference.*mean of several") as caught:
+        for _ in range(2):
+            explainer.explain(draw((8, 8, 1), 1)[0], samples=20, target=[0], verbose=0)
+    assert len([w for w in caught if w.category is RandomModelWarning]) == 1

@@ -110,6 +110,26 @@ def test_exports_answer_as_before_without_keras_explain(tmp_path):
 
 
 @needs_export
+def test_every_score_is_exported(tmp_path):
+    """Of several classes and of one unit; the scores are told apart by their maps."""
+    matrix, x = Matrix(tmp_path), KINDS["functional"].inputs(3)
+    maps = {}
+    for score in ("logit", "log_odds", "probability"):
+        for method in (kx.saliency, kx.occlusion, kx.hires_cam):
+            for name in ("functional", "sigmoid_of_one_unit"):
+                kind = KINDS[name]
+                explained = method(kind.model, **{**kind.options, "score": score})
+                path = kx.export(explained, tmp_path / f"{score}_{method.__name__}_{name}")
+                ask_all(matrix, kind, explained, path)
+        occlusion = kx.occlusion(KINDS["functional"].model, score=score)
+        maps[score] = np.asarray(keras.ops.convert_to_numpy(occlusion(x)["heatmap"]))
+    assert matrix.run()["failures"] == []
+    assert np.ptp(maps["log_odds"]) > 0
+    for other in ("logit", "probability"):
+        assert not np.allclose(maps["log_odds"], maps[other], atol=1e-3 * np.ptp(maps["log_odds"]))
+
+
+@needs_export
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [None, kx.saliency, kx.occlusion])
 def test_the_whole_zoo_answers_as_before(tmp_path, method):

@@ -174,3 +174,24 @@ def test_command_line(model, tmp_path, capsys):
         _compare_files.load_examples(tmp_path / "nothing", model)
     with pytest.raises(ValueError, match="`scale` to be one of"):
         _compare_files.load_examples(tmp_path, model, scale="0..2")
+
+
+def test_maps_are_faded_where_the_fills_disagree(model, x, monkeypatch):
+    from keras_explain import images, plots
+
+    drawn = []
+    several = functools.partial(kx.occlusion, baseline="several", patch_size=4)
+    methods = {"several": several, "cam": kx.grad_cam}
+    table = comparing.compare(model, x[:2], methods, ["sparseness"])
+    monkeypatch.setattr(plots, "comparison", lambda image, maps, **options: drawn.append(
+        (maps, options)))
+    comparing_figure = sys.modules["keras_explain.metrics._comparison_figure"]
+    comparing_figure.maps(table)
+    monkeypatch.undo()
+    ((maps, options),) = drawn
+    assert list(options["disagreement"]) == ["several"]
+    answer = several(model).predict(x[:1], verbose=0)
+    (wanted,) = images.fade(answer["heatmap"], answer["disagreement"])
+    assert np.any(wanted != answer["heatmap"][0])
+    np.testing.assert_allclose(
+        images.fade(maps["several"], options["disagreement"]["several"]), wanted, atol=1e-5)

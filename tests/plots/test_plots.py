@@ -166,6 +166,21 @@ def test_errors(photo):
         plots.comparison(photo, {"Grad-CAM": np.eye(4)}, [0.3, 0.7])
 
 
+def test_what_fills_disagree_on_is_faded(photo):
+    heatmap, spread = np.array([[4.0, -4.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [2.0, 0.0]])
+    faded = plots.comparison(photo, {"several": heatmap}, disagreement={"several": spread})
+    wanted = plots.comparison(photo, {"several": np.array([[3.0, -3.0], [0.0, 2.0]])})
+    plain = plots.comparison(photo, {"several": heatmap})
+    found, right, other = (pictures(f)["several"].get_images()[0].get_array() for f in (
+        faded, wanted, plain))
+    np.testing.assert_array_equal(found, right)
+    assert np.any(found != other)
+    with pytest.raises(ValueError, match="disagreement.*'rise'"):
+        plots.comparison(photo, {"several": heatmap}, disagreement={"rise": spread})
+    with pytest.raises(ValueError, match="of the heatmap's shape"):
+        plots.comparison(photo, {"several": heatmap}, disagreement={"several": spread[:1]})
+
+
 def test_pyplot_is_not_touched(tmp_path):
     code = (
         "import sys; import numpy as np; from keras_explain import plots;"
