@@ -43,6 +43,7 @@ class Explainer(keras.layers.Layer):
     further_maps = ()
 
     stays_closed = False  # whether the model was found to answer otherwise when looked into
+    plans_by_size = False  # whether what is computed depends on sizes that the model leaves free
     signed = False  # whether heatmaps have values below zero that mean something
 
     def __init__(

@@ -1,5 +1,6 @@
 """The `keras.Model` that builders return."""
 
+import contextlib
 import threading
 import warnings
 
@@ -17,6 +18,7 @@ from keras_explain.explainers._prepared import Preparation
 from keras_explain.explainers._saved import whole
 from keras_explain.graph import targets
 
+MOST_SIZES = 8  # of a model of any size, for which traced functions are kept
 _watched = threading.local()  # the models that this thread is running
 
 
@@ -121,11 +123,25 @@ class ExplainedModel(keras.Model):
                 first = self._require_finite(first_batch(x))
             if first is not None and check_answers(self.explainer, first):
                 self.predict_function = None  # it ran the program of before
-            outputs = run(x, **options)
+            with self._for_sizes(arrays):
+                outputs = run(x, **options)
         finally:
             here.discard(id(self))
         self._check_outputs(outputs, arrays)
         return outputs
+
+    @contextlib.contextmanager
+    def _for_sizes(self, arrays):
+        """Where work is planned by size, `predict` is traced for each, not once for any."""
+        if arrays is None or not self.explainer.plans_by_size:
+            yield
+            return
+        kept, key = self.__dict__.setdefault("_traced", {}), tuple(a.shape[1:] for a in arrays)
+        self.predict_function = kept.pop(key, None)
+        yield
+        kept[key] = self.predict_function
+        if len(kept) > MOST_SIZES:
+            kept.pop(next(iter(kept)), None)
 
     def _require_finite(self, x):
         """A batch of a data set, if nothing is wrong with it: what is shows in its own maps."""

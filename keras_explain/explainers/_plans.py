@@ -3,10 +3,12 @@
 import math
 
 from keras_explain.engine import sliding
+from keras_explain.engine.folding import fold
 from keras_explain.engine.windows.adaptive import Search
 from keras_explain.engine.windows.plan import Plan, plannable
 from keras_explain.engine.windows.report import report
 from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.sizing import settle_sizes
 
 # Below this factor of counted work, windows are not worth their overhead.
 WORTHWHILE = 1.05
@@ -55,6 +57,8 @@ def make_plan(program, value, grid, engine, precision, search):
         _check_possible(engine, precision, reason)
         return reason
     reason = plannable(program, value)
+    if None in value.spec.shape[1:] and engine == "auto":
+        reason = "the input has no fixed map; calls and `predict` plan windows for each size"
     if len(grid) != len(value.spec.shape) - 2:
         reason = "the input is not a map with channels"
     if reason is None:
@@ -65,6 +69,46 @@ def make_plan(program, value, grid, engine, precision, search):
         reason = f"windows save only a factor of {plan.speedup():.2f}"
     _check_possible(engine, precision, reason)
     return reason
+
+
+class SizedPlans:
+    """The plans of a model that leaves sizes free, for each size that was asked about.
+
+    Sizes are known where numbers are, and in the functions that Keras traces for them; an exported
+    graph of any size knows none, and runs the whole model at each position.
+
+    Args:
+        program: the model's, as it was traced.
+        explained: the Values of the explained inputs.
+        grids: of each, see `make_grid`.
+    """
+
+    def __init__(self, program, explained, grids):
+        self.program, self.grids, self._found = program, grids, {}
+        self.places = [program.inputs.index(v) for v in explained]
+
+    def at(self, values):
+        """The folded program and its plans for inputs of these sizes; None where none are known."""
+        shapes = tuple(tuple(x.shape[1:]) for x in values)
+        if any(None in shape for shape in shapes):
+            return None
+        if shapes not in self._found:
+            self._found[shapes] = self._make(shapes)
+        return self._found[shapes]
+
+    def _make(self, shapes):
+        program = settle_sizes(self.program, shapes)
+        if program is None:
+            return None
+        folded = fold(program)
+        plans = []
+        for place, grid in zip(self.places, self.grids, strict=True):
+            value = program.inputs[place]
+            sizes = [value.spec.shape[a] for a in heatmap_axes(program, value)]
+            if any(patch > size for (patch, _), size in zip(grid, sizes, strict=True)):
+                return None
+            plans.append(make_plan(folded, value, grid, "auto", "float32", "full"))
+        return folded, plans
 
 
 def _check_possible(engine, precision, reason):

@@ -18,9 +18,16 @@ from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options, PerAxis
-from keras_explain.explainers._plans import check_search, make_grid, make_plan, report_plan
+from keras_explain.explainers._plans import (
+    SizedPlans,
+    check_search,
+    make_grid,
+    make_plan,
+    report_plan,
+)
 from keras_explain.graph.axes import heatmap_axes, image_like
 from keras_explain.graph.rows import take_rows
+from keras_explain.graph.sizing import has_free_sizes
 from keras_explain.signatures import spell_out
 
 ENGINES = ("auto", "incremental", "full")
@@ -62,6 +69,13 @@ class Occlusion(Explainer):
         self.folded = fold(program)
         self.plans = tuple(make_plan(self.folded, v, grid, engine, precision, search) for v, grid
                            in zip(self.question.explained, self.grids, strict=True))
+        self.sized = None
+        if engine == "auto" and precision == "float32" and has_free_sizes(program):
+            self.sized = SizedPlans(program, self.question.explained, self.grids)
+
+    @property
+    def plans_by_size(self):
+        return self.sized is not None
 
     def report(self):
         """What the engine does: for each step its window and saving, as text to print."""
@@ -99,11 +113,12 @@ class Occlusion(Explainer):
         raw, predictions = self.question.program(values)
         scores = self.question.scores(raw, predictions)
         chosen = self.question.choose_class(scores, request)
-        fast = bind(self.folded)  # once a call, outside of the loop over positions
+        folded, plans = (self.sized and self.sized.at(values)) or (self.folded, self.plans)
+        fast = bind(folded)  # once a call, outside of the loop over positions
         rounding = 4 * self.question.rounding(raw, scores, chosen)
         found = []
         for value, grid, plan, fills in zip(
-                self.question.explained, self.grids, self.plans, self.fills, strict=True):
+                self.question.explained, self.grids, plans, self.fills, strict=True):
             image = values[self.question.index(value)]
             axes = heatmap_axes(self.question.program, value)
             sigmas = [max(1.0, patch / 2) for patch, _ in grid]
