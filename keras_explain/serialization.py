@@ -14,7 +14,7 @@ import sys
 from keras_explain.explainers import METHODS
 
 PACKAGE = "keras_explain"
-OTHERS = {"ExplainedModel": "explainers._explained_model"}
+OTHERS = {"ExplainedModel": "explainers._explained_model", "Token": "targets.token"}
 
 
 def register_when_imported():

@@ -18,7 +18,7 @@ HEAVY = ("keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimag
 # own layer and of the layers below.
 LAYERS = (
     ("checks", "markup", "progress", "signatures", "terminal"),
-    ("backend", "data", "images", "plots", "superpixels", "tensorboard", "serving"),
+    ("backend", "data", "images", "plots", "superpixels", "tensorboard", "serving", "targets"),
     ("graph",),
     ("engine",),
     ("explainers", "lime"),

@@ -112,6 +112,7 @@ OWN = {
     "lsc": {"compactness", "num_segments"}, "slic": {"compactness", "num_segments"},
     "quickshift": {"max_dist", "kernel_size", "ratio"}, "seeds": {"num_segments"},
     "segment": {"method"}, "TextScores": {"color"}, "WordScores": {"color", "row"},
+    "Token": {"outputs", "answer", "logits", "real", "moves", "config"},
     "show": {"texts"}, "top_expressions": {"width", "texts"},
     "LimeCallback": {"explainer"}, "ExplanationCallback": {"pick"},
     "CoefficientCallback": {"step"}, "ErrorAnalysisCallback": {"step"},

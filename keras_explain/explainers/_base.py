@@ -94,7 +94,8 @@ class Explainer(keras.layers.Layer):
                     for h, (shift, scale) in zip(heatmaps, scales, strict=True)]
         further = [[_scale(m, scale) for m, (_, scale) in zip(maps, scales, strict=True)]
                    for maps in further]
-        finite = _finite_rows(values)
+        rows = [_finite_rows(values), self.question.has_target(values)]
+        finite = functools.reduce(ops.logical_and, [r for r in rows if r is not None] or [None])
         heatmaps, *further = [[_where(finite, m, np.nan) for m in maps]
                               for maps in (heatmaps, *further)]
         return {"predictions": predictions, "heatmap": self.pack(heatmaps),

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_explain.graph import targets
 from keras_explain.graph.probing import random_numbers, tolerance
 from keras_explain.graph.steps import has_weights
 
@@ -29,7 +30,8 @@ def averages_map(question, value, grid=None):
     Returns:
         True where that cannot be found out, too.
     """
-    program = question.program if callable(question.target) else question.scored
+    is_function = targets.is_function(question.target)
+    program = question.program if is_function else question.scored
     head = program.split([value])[1]
     for mapping in [], random_weights(head):
         reacts, differs = _react(question, head, value, grid, mapping)
@@ -48,7 +50,7 @@ def _react(question, head, value, grid, mapping):
 
     def score(x):
         answer = head([x, *sides])
-        if callable(question.target):
+        if targets.is_function(question.target):
             answer = question.target(answer[1])
         return np.asarray(ops.convert_to_numpy(ops.cast(answer, "float32")), "float64")
 

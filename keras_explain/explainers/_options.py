@@ -16,7 +16,7 @@ class Options(TypedDict, total=False):
         "the score to explain. None: the top class of each example; an int: one class; a "
         "sequence: one class for each example of the batch; \"input\": the explained model gets "
         "a second input `target` (int32, -1 for the top class); a callable: from the model's "
-        "outputs to a score of shape (N,).",
+        "outputs to a score of shape (N,); an object of `keras_explain.targets`.",
     ]
     output: Annotated[
         str | int | None,

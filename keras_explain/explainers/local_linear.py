@@ -13,7 +13,9 @@ from keras_explain.explainers._options import Options
 from keras_explain.explainers.saliency import maps_of
 from keras_explain.graph.opening import append_function, open_steps
 from keras_explain.graph.precision import HALF
+from keras_explain.graph.targets import is_function
 from keras_explain.signatures import spell_out
+from keras_explain.targets.token import Token
 
 SHARE = 1e-3  # of all that is added up, by which the sum may miss the score
 SHARE_OF_HALF = 5e-2
@@ -28,10 +30,12 @@ class LocalLinear(Explainer):
 
     def __init__(self, model, **options):
         super().__init__(model, **options)
-        if self.question.score != "logit":
+        target = self.question.target
+        score = target.score if isinstance(target, Token) else self.question.score
+        if score != "logit":
             raise ValueError(
                 'Expected score="logit", because probabilities and log-odds are no sums of'
-                f" contributions, received {self.question.score!r}. Leave `score` out, or use"
+                f" contributions, received {score!r}. Leave `score` out, or use"
                 " `integrated_gradients`."
             )
         self.explain_gradients()
@@ -41,7 +45,7 @@ class LocalLinear(Explainer):
     def _hold(self):
         question, program = self.question, self.question.program
         scored, predictions = program.outputs
-        if callable(question.target):
+        if is_function(question.target):
             program, scored = append_function(program, question.target, predictions)
         program = program.with_outputs((scored, predictions))
         reached = _find_reached(program, self.cut)
@@ -69,7 +73,7 @@ class LocalLinear(Explainer):
         return shown, predictions, remainder
 
     def _scores(self, raw, predictions):
-        if not callable(self.question.target):
+        if not is_function(self.question.target):
             return self.question.scores(raw, predictions)
         if len(raw.shape) != 1:
             return self.question.scores(raw, predictions)  # says what is wrong

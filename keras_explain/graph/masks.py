@@ -9,7 +9,7 @@ and what becomes of them is recorded.
 import warnings
 
 import keras
-from keras import tree
+from keras import ops, tree
 
 from keras_explain.graph import steps as kinds
 from keras_explain.graph.models import inner_layers
@@ -26,6 +26,20 @@ def get_mask(tensor):
 def set_mask(tensor, mask):
     """Attach a Keras mask to a tensor."""
     keras.src.backend.set_keras_mask(tensor, mask)
+
+
+def free_of_lengths(op, values):
+    """What stands in a layer of Keras for its causal mask, which asks for the length of texts."""
+    attends = isinstance(op, (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention))
+    ranks = {len(v.spec.shape) for v in values if "float" in v.spec.dtype}
+    return {"_compute_causal_mask": _causal_mask} if attends and ranks == {3} else {}
+
+
+def _causal_mask(query, value=None):
+    """Which values each query may see, bool of shape (N, T, S), for any lengths."""
+    here, there = (ops.cumsum(ops.ones_like(x[:, :, :1], dtype="int32"), axis=1)
+                   for x in (query, query if value is None else value))
+    return ops.greater_equal(here, ops.transpose(there, (0, 2, 1)))
 
 
 def carry_masks(steps, before=()):

@@ -6,9 +6,11 @@ from keras import ops, tree
 from keras_explain import backend
 from keras_explain.checks import check_choice, is_integer
 from keras_explain.graph import targets, tokens
+from keras_explain.graph.asking import append_target
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_model
 from keras_explain.graph.program import Program, get_mask, set_mask
+from keras_explain.targets._target import Target
 
 SCORES = (None, "logit", "log_odds", "probability")
 HALF_SCALE = 256.0  # gradients below 6e-8 are zero in float16
@@ -38,6 +40,8 @@ class Question:
         classes: how many classes `target` chooses from.
         explained: the input Values that get a heatmap, as `choose_inputs` settled them.
         keys: their names, or their places where the model takes a list.
+        there: for objects of `keras_explain.targets`, the Value that is False where an example
+            has nothing to ask them about; None where that is not known.
     """
 
     def __init__(self, model, *, target=None, output=None, input=None, score="logit"):
@@ -46,18 +50,22 @@ class Question:
         self.model, self.output = model, output
         self.input = tuple(input) if isinstance(input, list) else input
         self.signature, program = Program.trace(model)
-        if callable(target) and output is None:
+        if targets.is_function(target) and output is None:
             answer = tree.flatten(program.outputs)[0]
         else:
             answer = _choose(program.outputs, output, "output", model)
         self.answer, self.class_axis = answer, program.channel_axis(answer)
         program, logits, self.activation = before_activation(program, answer)
+        self.there = None
+        if isinstance(target, Target):
+            program, logits, self.there = append_target(program, logits, target)
+            self.activation = None
         self.score = score or ("log_odds" if self.activation else "logit")
         self.classes = targets.class_count(answer.spec, self.activation, self.class_axis)
         self.target = targets.check(target, self.classes)
-        self.program = program.with_outputs((logits, program.outputs))
+        self.whole, self.program = program, program.with_outputs((logits, program.outputs))
         self.scored = program.with_outputs(
-            _find_used(target, program.outputs) if callable(target) else logits)
+            targets.find_used(target, program.outputs) if targets.is_function(target) else logits)
         self.half = "float16" in [getattr(s.fn, "compute_dtype", None) for s in program.steps]
         self.explained, self.keys = (), ()
 
@@ -129,6 +137,8 @@ class Question:
 
     def scores(self, raw, predictions):
         """What `choose_class` chooses from: (N, classes), or (N, 1) for a callable target."""
+        if isinstance(self.target, Target):
+            return ops.cast(raw, "float32")
         if callable(self.target):
             score = ops.cast(self.target(predictions), "float32")
             if len(score.shape) != 1:
@@ -138,6 +148,12 @@ class Question:
                 )
             return ops.expand_dims(score, -1)
         return targets.class_scores(raw, self.activation, self.score, self.class_axis)
+
+    def has_target(self, values):
+        """Whether each example has what is asked about, (N,); None where that is sure."""
+        if self.there is None:
+            return None
+        return self.whole.with_outputs([self.there])(values)[0]
 
     def choose_class(self, scores, request):
         """The explained class of each image as one-hot float32 rows (N, classes)."""
@@ -237,34 +253,6 @@ def spacing(x):
     """Rounding of numbers near one that were computed in the dtype of a tensor, with a margin."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     return {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-47}.get(dtype, 2.0**-18)
-
-
-def _find_used(target, outputs):
-    """The outputs that a callable target reads; all of them where that cannot be told."""
-    flat = tree.flatten(outputs)
-    given = [keras.Input(batch_shape=v.spec.shape, dtype=v.spec.dtype) for v in flat]
-    try:
-        score = target(tree.pack_sequence_as(outputs, given))
-        keras.Model(given, score)
-    except LookupError as error:
-        names = f"a dict of {sorted(outputs)}" if isinstance(outputs, dict) else (
-            f"{len(flat)} of them" if len(flat) > 1 else f"of shape {flat[0].spec.shape}")
-        raise ValueError(
-            f"Expected a callable `target` that takes all outputs of the model ({names}), received"
-            f" one that fails with {type(error).__name__}: {error}. Choose the output in it, as"
-            " outputs['name']; `output=` chooses none for a callable.") from error
-    except Exception:  # it needs numbers, or does what only its backend can
-        return outputs
-    used = [v for k, v in enumerate(flat) if not _is_made_without(given, k, score)]
-    return used or outputs
-
-
-def _is_made_without(given, k, score):
-    try:
-        keras.Model([*given[:k], *given[k + 1 :]], score)
-    except ValueError:  # not connected
-        return False
-    return True
 
 
 def _to_float(x):

@@ -1,7 +1,10 @@
 """Which score is explained: a class, a class per image, or a function of the outputs."""
 
+import keras
 import numpy as np
 from keras import ops, tree
+
+from keras_explain.targets._target import Target
 
 TOP_CLASS = -1
 INPUT = "input"
@@ -48,6 +51,11 @@ def check(target, classes):
             f" {classes} classes, received {target!r}. Count classes from 0."
         )
     return tuple(indices.tolist()) if indices.ndim else int(indices)
+
+
+def is_function(target):
+    """Whether `target` is a function of the model's answers."""
+    return callable(target) and not isinstance(target, Target)
 
 
 def check_request(request, count, classes):
@@ -184,3 +192,31 @@ def split_target(inputs):
         return {k: v for k, v in inputs.items() if k != "target"}, inputs["target"]
     *inputs, target = inputs
     return (inputs if len(inputs) > 1 else inputs[0]), target
+
+
+def find_used(target, outputs):
+    """The outputs that a callable target reads; all of them where that cannot be told."""
+    flat = tree.flatten(outputs)
+    given = [keras.Input(batch_shape=v.spec.shape, dtype=v.spec.dtype) for v in flat]
+    try:
+        score = target(tree.pack_sequence_as(outputs, given))
+        keras.Model(given, score)
+    except LookupError as error:
+        names = f"a dict of {sorted(outputs)}" if isinstance(outputs, dict) else (
+            f"{len(flat)} of them" if len(flat) > 1 else f"of shape {flat[0].spec.shape}")
+        raise ValueError(
+            f"Expected a callable `target` that takes all outputs of the model ({names}), received"
+            f" one that fails with {type(error).__name__}: {error}. Choose the output in it, as"
+            " outputs['name']; `output=` chooses none for a callable.") from error
+    except Exception:  # it needs numbers, or does what only its backend can
+        return outputs
+    used = [v for k, v in enumerate(flat) if not _is_made_without(given, k, score)]
+    return used or outputs
+
+
+def _is_made_without(given, k, score):
+    try:
+        keras.Model([*given[:k], *given[k + 1 :]], score)
+    except ValueError:  # not connected
+        return False
+    return True

@@ -28,6 +28,7 @@ from keras_explain.graph.masks import (
     KeepMask,
     SetMask,
     carry_masks,
+    free_of_lengths,
     get_mask,
     set_mask,
 )
@@ -152,7 +153,7 @@ class Tracer:
                                             else v, (args, kwargs))
         if takes(op.call, "training"):
             options = {"training": False, **{k: v for k, v in options.items() if v is not None}}
-        twin = view(op, **self._symbolic_weights(op, env))
+        twin = view(op, **self._symbolic_weights(op, env), **free_of_lengths(op, values))
         try:
             outputs = call_as_layer(twin, op, given, options, owner)
         except Exception as error:  # it needs numbers, or does what only its backend can

@@ -14,6 +14,7 @@ from keras_explain.lime._subjects import TextSubject
 from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.words import split_words
 from keras_explain.signatures import spell_out
+from keras_explain.targets._target import Target
 
 _NUM_FEATURES = 10
 
@@ -118,6 +119,10 @@ class LimeTextExplainer(LimeExplainer):
                 "a list one by one, decode bytes first."
             )
         arguments = self._check_arguments(samples, **options)
+        if isinstance(arguments.target, Target):
+            raise ValueError(
+                "Expected a target that is the same without words, in which positions move,"
+                f" received {arguments.target!r}. Use `occlusion` or `local_linear`.")
         predictor = self._predictor_for(arguments)
         subject = self._split_text(x)
         problem = Problem(

@@ -10,6 +10,7 @@ import numpy as np
 from keras_explain.checks import check_positive, is_integer
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.progress import Progress, Verbose
+from keras_explain.targets._target import Target
 from keras_explain.text import _rendering
 from keras_explain.text._alignment import align, merge
 from keras_explain.text._pieces import check_texts, find_pieces, to_rows
@@ -200,7 +201,9 @@ def _merge(text, pieces, cut, maps, answer, names):
 def _name_rows(explained, rows, answer, class_names):
     question, found = explained.explainer.question, []
     for row in rows:
-        if callable(question.target):
+        if isinstance(question.target, Target):
+            found.append(str(question.target))
+        elif callable(question.target):
             found.append("score")
         elif row is not None or is_integer(question.target):
             found.append(question.target if row is None else row)
@@ -209,8 +212,8 @@ def _name_rows(explained, rows, answer, class_names):
         else:
             found.append(int(answer.ravel()[0] > (0.5 if question.activation else 0))
                          if question.classes == 2 else 0)
-    labels = [class_names[n] if class_names is not None and n != "score" and n < len(class_names)
-              else n if n == "score" else f"class {n}" for n in found]
+    labels = [n if isinstance(n, str) else class_names[n]
+              if class_names is not None and n < len(class_names) else f"class {n}" for n in found]
     return tuple(found), tuple(labels)
 
 
