@@ -204,3 +204,14 @@ def test_local_linear_adds_up_on_transformers(name):
     total = out["heatmap"].sum(axis=1) + out["remainder"]
     assert np.abs(total - out["predictions"][:, 1]).max() < 1e-4 * np.ptp(out["predictions"])
     assert out["heatmap"].any(axis=1).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("builder", [kx.local_linear, kx.occlusion,
+                                     lambda model: LimeTextExplainer(model)])
+def test_callbacks_take_texts_while_a_classifier_is_tuned(builder, tmp_path):
+    task, texts, y = alive(bert()), ["a good film", "the film is very dull"], np.array([1, 0])
+    task.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    callback = kx.callbacks.ExplanationCallback(builder, texts, y, log_dir=str(tmp_path), name="t")
+    task.fit(texts, y, epochs=1, verbose=0, callbacks=[callback])
+    assert list((tmp_path / "explanations" / "t").rglob("events*"))
