@@ -157,22 +157,22 @@ def _is_faithful(explainer, rows, answers):
 
 def _close(explainer, rows, answers):
     """Give the explainer a program in which its model is one step that cannot be looked into."""
-    place = _first_difference(explainer, rows)
     try:
         with keep_closed():
             other = explainer.variant()
     except Exception as error:
-        raise ValueError(_message(explainer, place)) from error
+        raise ValueError(_message(explainer, rows)) from error
     if other.heatmap_shapes() != explainer.heatmap_shapes() or not _is_faithful(
             other, rows, answers):
-        raise ValueError(_message(explainer, place))
+        raise ValueError(_message(explainer, rows))
     common = vars(keras.layers.Layer()).keys() | {"_compared", "model"}
     vars(explainer).update((k, v) for k, v in vars(other).items() if k not in common)
     explainer.__dict__["stays_closed"] = True
     return True
 
 
-def _message(explainer, place):
+def _message(explainer, rows):
+    place = _first_difference(explainer, rows)
     return (
         f"Expected the recorded steps of {explainer.model.name!r} to answer as the model does,"
         f" received other answers, first at {place}. Use `occlusion`, which need not look"
@@ -190,16 +190,18 @@ def _first_difference(explainer, rows):
     for call in program.calls:
         calls.setdefault(id(call.layer), []).append(call)
     known = program.ancestors(tree.flatten(program.outputs))
-    for layer in graph.layers:
-        found = calls.get(id(layer), [])
-        if len(found) != 1 or not known.issuperset(found[0].outputs):
-            continue
-        try:
-            wanted = _run(explainer, lambda x=layer: keras.Model(
-                graph.inputs, tree.flatten(x.output))(given, training=False))
-            answer = _run(explainer, lambda c=found[0]: program.with_outputs(c.outputs)(rows))
-        except Exception:
-            continue
-        if _differ(explainer, answer, wanted):
-            return f"layer {found[0].path!r}"
+    called = [(layer, calls[id(layer)][0]) for layer in graph.layers
+              if len(calls.get(id(layer), [])) == 1]
+    called = [(layer, call) for layer, call in called if known.issuperset(call.outputs)]
+    symbols = [tree.flatten(layer.output) for layer, _ in called]
+    values = [list(call.outputs) for _, call in called]
+    try:
+        wanted = iter(_run(explainer, lambda: keras.Model(
+            graph.inputs, tree.flatten(symbols))(given, training=False)))
+        answers = iter(_run(explainer, lambda: program.with_outputs(tree.flatten(values))(rows)))
+    except Exception:
+        return "its answer"
+    for (_, call), outputs in zip(called, values, strict=True):
+        if _differ(explainer, [next(answers) for _ in outputs], [next(wanted) for _ in outputs]):
+            return f"layer {call.path!r}"
     return "its answer"
