@@ -14,6 +14,7 @@ from keras import ops, tree
 from keras_explain import backend
 from keras_explain.data.state import RandomModelWarning, refuse_state
 from keras_explain.graph.models import graph_of, keep_closed
+from keras_explain.graph.probing import equals
 from keras_explain.graph.program import Program
 
 SHARE = 1e-4  # of the range of the answers that rounding may make
@@ -129,9 +130,7 @@ def _differ(explainer, found, wanted):
     for a, b in zip(found, wanted, strict=True):
         if a.shape != b.shape or a.dtype.kind not in "fiub":
             return a.shape != b.shape
-        a, b = (np.asarray(x, "float64") for x in (a, b))
-        size = max(np.ptp(b) if b.size else 0, 1e-2 * np.abs(b).max(initial=0), 1e-12)
-        if not np.allclose(a, b, rtol=0, atol=share * size, equal_nan=True):
+        if not equals(a, b, share):
             return True
     return False
 

@@ -39,3 +39,10 @@ def to_float64(x):
 def tolerance(*values):
     """What may differ where Values have the types that they have."""
     return max(TOLERANCE.get(v.spec.dtype, 1e-3) for v in values)
+
+
+def equals(found, wanted, share):
+    """Whether arrays are equal but for a share of the range of `wanted`, NaN at the same places."""
+    found, wanted = (np.asarray(x, "float64") for x in (found, wanted))
+    size = max(np.ptp(wanted) if wanted.size else 0, 1e-2 * np.abs(wanted).max(initial=0), 1e-12)
+    return np.allclose(found, wanted, rtol=0, atol=share * size, equal_nan=True)

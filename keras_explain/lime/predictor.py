@@ -14,7 +14,7 @@ from keras_explain.data.state import refuse_state, warn_of_randomness
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
-from keras_explain.lime._executor import make_executor
+from keras_explain.lime._executor import agrees, make_executor
 from keras_explain.lime._inputs import Preparation, pad, refuse_labels, to_arrays, unbind
 from keras_explain.lime._inputs import takes_tensors as _takes_tensors
 from keras_explain.lime._scores import choose_output, is_regressor, pick_output, to_columns
@@ -87,10 +87,8 @@ class Predictor:
                 f" {'Pass its predict_proba method' if probabilities else 'Wrap it in a function'}."
             )
         if not self.is_keras and executor is not None:
-            raise TypeError(
-                "Expected executor= together with a Keras model, received a callable. Pass the "
-                "executor as the model."
-            )
+            raise TypeError("Expected executor= together with a Keras model, received a callable."
+                            " Pass the executor as the model.")
         if self.is_keras and not self.model.built:
             raise ValueError(
                 f"Expected a built model, received {self.model.name!r} without weights. Call it on "
@@ -109,9 +107,8 @@ class Predictor:
         self._compiled = self._compile(self._scores) if self.is_keras else None
 
     def __getstate__(self):
-        left_out = {"_compiled": None, "_retargeted": None}
         executor = self._executor if self._is_custom else None
-        return {**vars(self), **left_out, "_executor": executor}
+        return {**vars(self), "_compiled": None, "_retargeted": None, "_executor": executor}
 
     def __setstate__(self, state):
         vars(self).update(state)
@@ -219,6 +216,8 @@ class Predictor:
             self._is_asked = True
             if refuse_state(self.model, batch):
                 warn_of_randomness(self.name)
+            if not agrees(self._executor, self.model, batch):
+                self._executor = functools.partial(self.model, training=False)
 
     def _scores(self, batch):
         return ops.cast(self._choose(self._executor(batch)), "float32")

@@ -27,6 +27,28 @@ def normalized(seed=0):
     return model
 
 
+def narrow():
+    """A network that sees the last digits of its pictures only: each rounding shows."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 1))
+    x = layers.Conv2D(4, 3, use_bias=False, data_format="channels_last")(inputs)
+    norm = layers.BatchNormalization(epsilon=1e-8)
+    x = layers.GlobalAveragePooling2D(data_format="channels_last")(norm(x))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    kernel = ops.convert_to_numpy(model.layers[1].kernel)
+    norm.moving_mean.assign(1000 * kernel.sum(axis=(0, 1, 2)))
+    norm.moving_variance.assign(np.full(4, 1e-7))
+    return model
+
+
+def test_what_folding_rounds_away_is_computed_by_the_model(monkeypatch):
+    batch = 1000 + np.random.default_rng(0).normal(0, 1e-3, (4, 6, 6, 1)).astype("float32")
+    wanted = ops.convert_to_numpy(narrow()(batch, training=False))
+    assert np.allclose(Predictor(narrow())(batch), wanted, atol=1e-5)
+    monkeypatch.setattr(predictors, "agrees", lambda *arguments: True)
+    assert not np.allclose(Predictor(narrow())(batch), wanted, atol=1e-3)  # what it is about
+
+
 @pytest.fixture
 def native(monkeypatch):
     monkeypatch.setattr(image, "is_native", lambda: True)
@@ -36,6 +58,7 @@ def test_folded_scores_are_the_models_and_follow_training(monkeypatch):
     model, batch = normalized(), picture((5, 12, 12, 3))
     predictor = Predictor(model)
     monkeypatch.setattr(predictors, "refuse_state", lambda *arguments: None)  # it runs the model
+    monkeypatch.setattr(predictors, "agrees", lambda *arguments: True)  # and so does this
     calls = []
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
