@@ -493,7 +493,7 @@ def transformer_with_class_token():
     return vision_transformer(class_token=True)
 
 
-@kind(cam={"reshape": (4, 3)}, layer="block2_norm1")
+@kind(cam={"reshape": (4, 3)}, layer="norm")
 def transformer_without_class_token():
     return vision_transformer(class_token=False)
 

@@ -12,6 +12,7 @@ from running import run
 
 import keras_explain as kx
 from keras_explain.explainers import METHODS
+from keras_explain.serialization import OTHERS
 
 FAST = {"rise": {"samples": 8, "grid": 3}, "smooth_grad": {"samples": 2},
         "integrated_gradients": {"steps": 2}, "occlusion": {"patch_size": 4}}
@@ -98,4 +99,4 @@ def test_the_stand_ins_name_every_layer_that_is_saved():
         getattr(kx, method)
     registered = keras.saving.get_custom_objects()
     own = {name for name in registered if name.startswith("keras_explain>")}
-    assert own == {f"keras_explain>{layer}" for layer in [*METHODS.values(), "ExplainedModel"]}
+    assert own == {f"keras_explain>{name}" for name in [*METHODS.values(), *OTHERS]}

@@ -122,11 +122,11 @@ class Token(Target):
     def _check_length(self, length):
         last = self.position + self.length - 1
         if length is not None and not -length <= self.position <= last < length:
+            received = f"{self.position} for an answer of {self.length} tokens"
             raise ValueError(
                 f"Expected positions from {-length} to {length - 1}, because the texts have"
-                f" {length} tokens, received {self.position}"
-                + (f" for an answer of {self.length} tokens" if self.length > 1 else "")
-                + ". Positions count tokens from 0, or from the end from -1.")
+                f" {length} tokens, received {received}. Positions count tokens from 0, or from"
+                " the end from -1.")
 
     def count_columns(self, answer: keras.KerasTensor) -> int:
         """One score, or one for each token of the vocabulary where `id` is None.
