@@ -92,8 +92,9 @@ class Attention(Explainer):
         program = self.opened.with_outputs((raw, (predictions, list(self.maps[:-1]))))
         points, rest = question.split_at(
             values, cut, program, lambda raw, both: question.scores(raw, both[0]))
-        scores, (predictions, before), pull = backend.vjp(
-            rest, points, self.model.variables)
+        scores, (_, before), pull = backend.vjp(rest, points, self.model.variables)
+        with backend.no_gradient():  # fused attention, to the last bit
+            predictions = question.program(values)[1]
         (gradient,) = question.pull_back(pull, question.choose_class(scores, request))
         layers = [as_heads(w) for w in (*before, points[0])]
         read = ops.cast(ops.any(as_heads(gradient) != 0, axis=(1, 3)), "float32")

@@ -52,6 +52,6 @@ def test_other_models_are_not_warned_about():
     tokens = keras.Input((5,), dtype="int32")
     z = layers.GlobalAveragePooling1D()(layers.Embedding(9, 4)(tokens))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         kx.gradient_x_input(model)
         kx.gradient_x_input(keras.Model(tokens, layers.Dense(2, "softmax")(z)))
