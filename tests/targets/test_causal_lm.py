@@ -60,6 +60,8 @@ def test_occlusion_is_brute_force(language_model):
     np.testing.assert_allclose(found, drops, atol=1e-5)
 
 
-def test_local_linear_says_which_step_it_cannot_hold(language_model):
-    with pytest.raises(ValueError, match="TransformerDecoder.*integrated_gradients"):
-        kx.local_linear(language_model, target=Token(-2))
+def test_contributions_add_up_to_the_logit(language_model):
+    out = kx.local_linear(language_model, target=Token(-2)).predict(PROMPTS, verbose=0)
+    top = [out["predictions"][row, last].max() for row, last in enumerate((9, 7))]
+    np.testing.assert_allclose(out["heatmap"].sum(axis=1) + out["remainder"], top, atol=1e-4)
+    assert out["heatmap"].any(axis=1).all()
