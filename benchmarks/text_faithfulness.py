@@ -20,27 +20,16 @@ import time
 
 import keras
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 import keras_explain as kx
-from keras_explain.demo.minilm import WordPieces, minilm
+from keras_explain.demo.minilm import WordPieces
 from keras_explain.lime import LimeTextExplainer
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+from bert_reviews import build_classifier  # noqa: E402
 from movie_reviews import load  # noqa: E402
 
 LONGEST = 28
-
-
-def build_classifier(texts, classes, pieces):
-    """MiniLM with a logistic head that was fitted to texts."""
-    encoder = minilm()
-    embedded = encoder.predict(pieces.encode(texts), batch_size=64, verbose=0)
-    fitted = LogisticRegression(max_iter=2000).fit(embedded, classes)
-    head = keras.layers.Dense(1, "sigmoid", name="praise")
-    model = keras.Model(encoder.input, head(encoder.output))
-    head.set_weights([fitted.coef_.T.astype("float32"), fitted.intercept_.astype("float32")])
-    return model
 
 
 class Judge:

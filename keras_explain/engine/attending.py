@@ -5,7 +5,7 @@ import math
 
 from keras import ops
 
-from keras_explain.engine.holding.trial import ROWS, Trial
+from keras_explain.engine.holding.trial import ROWS
 from keras_explain.graph import steps as kinds
 from keras_explain.graph.probing import to_float64
 from keras_explain.graph.program import Program
@@ -50,16 +50,20 @@ def unfuse(program):
     return Program(program.inputs, steps, program.outputs, program.calls)
 
 
-def find_weights(program):
+def find_weights(program, numbers):
     """The `Weights` of an opened and unfused program, in the order of its steps.
 
     Attention weights are not negative, sum to one over the last axis, and weigh by a product
     what depends on the input too.
 
+    Args:
+        program: the program.
+        numbers: of all of its Values, of a `Trial`.
+
     Raises:
-        ValueError: the program cannot be run on random inputs.
+        ValueError: attention within windows.
     """
-    trial, found = Trial(program), []
+    found = []
     varying = set(program.inputs)
     for step in program.steps:
         if varying.intersection(step.reads):
@@ -69,10 +73,10 @@ def find_weights(program):
         if value not in varying or len(value.spec.shape) not in (3, 4):
             continue
         if isinstance(step.fn, _WeightsOf) or (
-                _sums_to_one(trial.numbers[value]) and kinds.kind(step.fn) not in PRODUCTS
+                _sums_to_one(numbers[value]) and kinds.kind(step.fn) not in PRODUCTS
                 and not kinds.kind(step.fn).startswith(MOVES) and _weighs(
                     value, program.steps[k + 1 :], varying)):
-            shape = tuple(trial.numbers[value].shape)
+            shape = tuple(numbers[value].shape)
             found.append(Weights(step.path or kinds.kind(step.fn), value, (
                 *([1] if len(shape) == 3 else []), *shape[1:])))
             if shape[0] != ROWS:
@@ -161,7 +165,7 @@ def roll_out(layers):
     return total
 
 
-def find_grid(program, first, tokens, axes):
+def find_grid(program, numbers, first, tokens, axes):
     """The Value of the map (N, rows, columns, C) that tokens were cut from, and its sizes.
 
     It is the last map before the first attention with as many cells as there are tokens, but for
@@ -169,11 +173,12 @@ def find_grid(program, first, tokens, axes):
 
     Args:
         program: the opened program.
+        numbers: of all of its Values, of a `Trial`.
         first: the first attention weights' Value.
         tokens: how many there are.
         axes: how many axes a map has.
     """
-    found, numbers = (None, None), Trial(program).numbers
+    found = None, None
     for step in program.steps:
         if first in step.outputs:
             break

@@ -9,6 +9,7 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.engine.attending import as_heads, find_grid, find_weights, roll_out, unfuse
+from keras_explain.engine.holding.trial import Trial
 from keras_explain.engine.placing.following import place
 from keras_explain.engine.resizing import lay, resize
 from keras_explain.explainers._base import Explainer
@@ -38,14 +39,15 @@ class Attention(Explainer):
         super().__init__(model, **options)
         program = open_steps(self.question.program, model, lambda step: True)
         self.opened = unfuse(program)
-        found = find_weights(self.opened)
+        numbers = Trial(self.opened).numbers
+        found = find_weights(self.opened, numbers)
         self._check(found)
         self.question.choose_one_input(
             explainable_inputs(self.question.program), "the tokens of one input are followed")
         self.keys = self.question.keys
         self.paths = tuple(w.path for w in found)
         self.maps, self.shape = tuple(w.value for w in found), found[0].shape
-        self._lay = self._find_place()
+        self._lay = self._find_place(numbers)
 
     def _check(self, found):
         if not found:
@@ -60,7 +62,7 @@ class Attention(Explainer):
                 f" be rolled out, received (heads, tokens, tokens) of {sorted(shapes)}. Use"
                 " `local_linear` or `occlusion`.")
 
-    def _find_place(self):
+    def _find_place(self, numbers):
         """From scores of tokens (N, T) to the heatmap of the input."""
         (source,), tokens = self.question.explained, self.shape[-1]
         if source.spec.dtype == "string":
@@ -68,7 +70,7 @@ class Attention(Explainer):
         axes = heatmap_axes(self.question.program, source)
         if len(axes) == 1:
             return lambda scores, sizes: scores[:, ops.shape(scores)[1] - sizes[0] :]
-        value, grid = find_grid(self.opened, self.maps[0], tokens, len(axes))
+        value, grid = find_grid(self.opened, numbers, self.maps[0], tokens, len(axes))
         if value is None:
             raise ValueError(
                 f"Expected tokens that were cut from a grid, received {tokens} tokens of"
@@ -76,12 +78,11 @@ class Attention(Explainer):
                 " `local_linear` or `occlusion`.")
         cells, known = math.prod(grid), [source.spec.shape[a] for a in axes]
 
+        found = [None] if None in known else place(self.opened, source, axes, value, known)[0]
+
         def lay_grid(scores, sizes):
             maps = ops.reshape(scores[:, tokens - cells :], (-1, *grid))
-            found, _ = place(self.opened, source, axes, value, known)
-            if None in known or None in found:
-                return resize(maps, sizes)
-            return lay(maps, found, sizes)
+            return resize(maps, sizes) if None in found else lay(maps, found, sizes)
 
         return lay_grid
 

@@ -54,6 +54,7 @@ def draw_figure(explanation: "Explanation", k: int, target: int | str | None) ->
 
 def _draw_pictures(explanation, target, k, axes):
     from keras_explain.images import to_uint8
+    from keras_explain.plots._grid import escape_dollars
 
     row = explanation.row(target)
     panels = (
@@ -65,28 +66,19 @@ def _draw_pictures(explanation, target, k, axes):
     )
     for axis, (title, image) in zip(axes, panels, strict=True):
         axis.imshow(image)
-        axis.set_title(_escape_dollars(title), fontsize=10)
+        axis.set_title(escape_dollars(title), fontsize=10)
         axis.set_axis_off()
 
 
 def _draw_bars(explanation, target, k, axis):
-    from keras_explain.plots._grid import AGAINST, FOR
+    from keras_explain.plots._grid import bars
 
     row = explanation.row(target)
     top = explanation.top(k, target)[::-1]
-    weights = [feature.weight for feature in top]
-    axis.barh(range(len(top)), weights, color=[FOR if w > 0 else AGAINST for w in weights])
-    axis.set_yticks(range(len(top)), [_escape_dollars(feature.name) for feature in top])
-    axis.axvline(0, color="0.4", linewidth=0.8)
-    axis.set_xlabel("weight")
     name, score = explanation.class_names[row], explanation.prediction[row]
-    title = f"{name}: {score:.3g} (R2 {explanation.fidelity[row]:.2f})"
-    axis.set_title(_escape_dollars(title), fontsize=10)
-
-
-def _escape_dollars(text):
-    """`text` without matplotlib's mathematics."""
-    return str(text).replace("$", r"\$")
+    bars(axis, [feature.name for feature in top], [feature.weight for feature in top],
+         f"{name}: {score:.3g} (R2 {explanation.fidelity[row]:.2f})")
+    axis.set_xlabel("weight")
 
 
 def _check_image(explanation):

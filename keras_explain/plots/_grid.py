@@ -28,6 +28,19 @@ def picture(axes, pixels, **options):
     return axes.imshow(pixels, **options)
 
 
+def bars(axes, names, weights, title):
+    """Weights as bars from the bottom up: red for, blue against."""
+    axes.barh(range(len(names)), weights, color=[FOR if w > 0 else AGAINST for w in weights])
+    axes.set_yticks(range(len(names)), [escape_dollars(name) for name in names])
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    axes.set_title(escape_dollars(title), fontsize=10)
+
+
+def escape_dollars(words):
+    """Words without matplotlib's mathematics."""
+    return str(words).replace("$", r"\$")
+
+
 def text(axes, words, where="title", size=8.5, color=INK):
     """Write a title, or a row's name at the left; no formulas, class names may hold "$"."""
     if where == "title":

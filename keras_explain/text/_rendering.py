@@ -30,15 +30,8 @@ def to_html(text: "TextScores", k: int) -> str:
 
 def to_terminal(text: "TextScores", k: int, color: bool | None = None) -> str:
     """The text of `TextScores.to_terminal`. Control characters in words are made visible."""
-    if color is None:
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    words = [_show_controls(word) for word in text.words]
-    shares = _scale(text.scores)
-    shown = [
-        f"\x1b[48;5;{_ansi(score, share)}m{word}{_RESET}" if color and share > 0.2 else word
-        for word, score, share in zip(words, text.scores, shares, strict=True)
-    ]
-    lines = [" ".join(shown)]
+    paint = _painter(text.scores, color)
+    lines = [" ".join(paint(i, word) for i, word in enumerate(text.words))]
     for expression in text.top(k):
         lines.append(
             f"{expression.score:+10.3g}  {_show_controls(expression.word):<16}"
@@ -60,18 +53,10 @@ def words_to_html(scores: "WordScores") -> str:
 
 def words_to_terminal(scores: "WordScores", color: bool | None = None) -> str:
     """The text of `WordScores.to_terminal`."""
-    if color is None:
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     lines = []
     for k, (label, row) in enumerate(zip(scores.labels, scores.scores, strict=True)):
-        shares = _scale(row)
-
-        def paint(i, word, row=row, shares=shares):
-            word = _show_controls(word)
-            strong = color and shares[i] > 0.2
-            return f"\x1b[48;5;{_ansi(row[i], shares[i])}m{word}{_RESET}" if strong else word
-
-        lines.append(f"{_show_controls(label)}: {_lay(scores, paint, _show_controls)}")
+        shown = _lay(scores, _painter(row, color), _show_controls)
+        lines.append(f"{_show_controls(label)}: {shown}")
         lines += [f"{score:+10.3g}  {_show_controls(word)}" for word, score in scores.top(5, k)]
     return "\n".join(lines)
 
@@ -80,18 +65,14 @@ def draw_words(scores: "WordScores", k: int) -> "Figure":
     """The figure of `WordScores.figure`."""
     from matplotlib.figure import Figure
 
-    from keras_explain.plots._grid import AGAINST, FOR
+    from keras_explain.plots._grid import bars
 
     count = len(scores.labels)
     figure = Figure(figsize=(6, count * (0.32 * min(k, max(len(scores.offsets), 1)) + 1.4)),
                     layout="constrained")
     for n, axis in enumerate(figure.subplots(count, 1, squeeze=False)[:, 0]):
         top = scores.top(k, n)[::-1]
-        axis.barh(range(len(top)), [v for _, v in top],
-                  color=[FOR if v > 0 else AGAINST for _, v in top])
-        axis.set_yticks(range(len(top)), [w.replace("$", r"\$") for w, _ in top])
-        axis.axvline(0, color="0.4", linewidth=0.8)
-        axis.set_title(scores.labels[n].replace("$", r"\$"), fontsize=10)
+        bars(axis, [w for w, _ in top], [v for _, v in top], scores.labels[n])
     return figure
 
 
@@ -102,6 +83,19 @@ def _lay(scores, paint, keep):
         parts += [keep(scores.text[end:start]), paint(i, scores.text[start:stop])]
         end = stop
     return "".join([*parts, keep(scores.text[end:])])
+
+
+def _painter(scores, color):
+    """From the number of a word and the word to what a terminal shows, in color or not."""
+    if color is None:
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    shares = _scale(scores)
+
+    def paint(i, word):
+        word, strong = _show_controls(word), color and shares[i] > 0.2
+        return f"\x1b[48;5;{_ansi(scores[i], shares[i])}m{word}{_RESET}" if strong else word
+
+    return paint
 
 
 def _scale(scores):

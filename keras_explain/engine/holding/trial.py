@@ -6,6 +6,7 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.graph.probing import TOLERANCE, to_float64
+from keras_explain.graph.sizing import has_free_sizes
 from keras_explain.graph.steps import Value
 
 ROWS = 3  # a size that few other axes have
@@ -26,7 +27,7 @@ class Trial:
 
     def __init__(self, program, floats=()):
         self.program, self.floats, self.numbers = program, set(floats), {}
-        free = FREE if any(None in v.spec.shape[1:] for v in program.inputs) else FREE[:1]
+        free = FREE if has_free_sizes(program) else FREE[:1]
         error = None
         for size in free:
             for most in (2, 1):
