@@ -56,9 +56,17 @@ class Builder:
 
     def options_for(self, kind):
         chosen = kind.cam if self.reads == "layer" and isinstance(kind.cam, dict) else {}
+        hiding = HIDING if kind.name == "table" else HIDING[2:]  # the others explain the picture
+        if kind.name in TABLES and self.name in hiding:
+            rows = np.stack([np.zeros(5), np.ones(5)])
+            chosen = {"baseline": 0.0 if self.name != "smooth_grad" else rows
+                      if kind.name == "table" else {TABLES[kind.name]: rows}}
         return {**kind.options, **chosen}
 
 
+# Models with columns, which have no baseline of their own, by the name of that input.
+TABLES = {"table": None, "inputs_list": "1", "inputs_dict": "table"}
+HIDING = ("occlusion", "rise", "integrated_gradients", "smooth_grad")
 TRANSFORMERS = ("transformer_with_class_token", "transformer_without_class_token")
 PATCHES = {"patch_size": 4, "stride": 4}
 BUILDERS = [

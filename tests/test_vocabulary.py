@@ -40,7 +40,7 @@ SHARED = {
     "signed": ("whether the sign is kept or meant", {False, None}),
     "top": ("how many of the best classes are asked for", {None}),
     # numbers of a method
-    "baseline": ("what stands in for hidden parts", {"mean", "zero", "blur", ""}),
+    "baseline": ("what stands in for hidden parts", {None, "mean", ""}),
     "patch_size": ("side of what is hidden at once", {None, 1}),
     "samples": ("perturbed inputs", {2000, 1024, 1000, 250, 100, 32, 10}),
     "steps": ("points of an integral or a curve", {32, 50}),

@@ -28,7 +28,7 @@ def check(name, value, spec, of_parts=False):
             of it.
         spec: symbolic input that it is to fit.
         of_parts: whether parts of an input are hidden, so that a fill may depend on the rest of
-            it ("inpaint"), and may be several ("several", or an array with an axis of fills).
+            it ("inpaint", "several").
 
     Raises:
         ValueError: another word, an array that does not fit the input, "blur" of integer tokens
@@ -72,7 +72,7 @@ def check(name, value, spec, of_parts=False):
             f"Expected `{name}` of finite numbers, received NaN or infinity. Clean it first.")
     known = tuple(1 if n is None else n for n in shape)
     one = value.shape
-    if of_parts and _is_stack(value, spec) and len(value):
+    if is_stack(value, spec) and len(value):
         one = one[1:]
     try:
         fits = np.broadcast_shapes(one, known) == known
@@ -91,10 +91,11 @@ def split(value, spec):
     """The fills of a checked baseline: one, or several."""
     if isinstance(value, str):
         return SEVERAL if value == "several" else (value,)
-    return tuple(value) if _is_stack(value, spec) else (value,)
+    return tuple(value) if is_stack(value, spec) else (value,)
 
 
-def _is_stack(value, spec):
+def is_stack(value, spec):
+    """Whether a checked baseline is several, with an axis of them in front."""
     return not isinstance(value, str) and value.ndim == len(spec.shape)
 
 
@@ -111,14 +112,27 @@ def expand_mask(mask, rank, axes):
     return mask
 
 
-def baseline(image, axes, value):
+def baseline(image, axes, value, data=None):
     """The input with nothing to see, in its shape and dtype.
 
     Args:
         image: the model's input, shape (N, ...).
         axes: its axes of space or time, over which "mean" and "blur" go.
         value: as `check` returns it. Tokens have no mean: "mean" gives 0.
+        data: bool (N, T), False at padding, which stays as it is and counts for no mean; None
+            where there is none.
     """
+    if data is not None:
+        seen = expand_mask(data, len(image.shape), (1,))
+        if not is_tokens(image) and isinstance(value, str) and value in ("mean", "blur", "noise"):
+            pixels = ops.cast(image, "float32")
+            mean = _mean_of_data(pixels, seen, axes)
+            filled = to_dtype(ops.where(seen, pixels, mean), image.dtype)
+            base = to_dtype(mean + ops.zeros_like(pixels), image.dtype) if value == "mean" else (
+                baseline(filled, axes, value))
+        else:
+            base = baseline(image, axes, value)
+        return ops.where(seen, base, image)
     dtype = keras.backend.standardize_dtype(image.dtype)
     if not isinstance(value, str):
         base = ops.zeros_like(image, dtype="float32") + ops.convert_to_tensor(value)
@@ -133,6 +147,12 @@ def baseline(image, axes, value):
     else:
         pixels = blur(pixels, axes)
     return to_dtype(pixels, dtype)
+
+
+def _mean_of_data(pixels, seen, axes):
+    weights = ops.cast(seen, "float32") + ops.zeros_like(pixels)
+    return ops.divide_no_nan(ops.sum(pixels * weights, axis=axes, keepdims=True),
+                             ops.sum(weights, axis=axes, keepdims=True))
 
 
 def to_dtype(pixels, dtype):
@@ -177,14 +197,20 @@ class Fills:
         axes: see `baseline`.
         fills: as `split` gives them.
         sigmas: of "inpaint", see there.
+        data: see `baseline`.
     """
 
-    def __init__(self, image, axes, fills, sigmas=None):
+    def __init__(self, image, axes, fills, sigmas=None, data=None):
         self.image, self.axes, self.sigmas, self.count = image, axes, sigmas, len(fills)
         named = [i for i, f in enumerate(fills) if isinstance(f, str) and f == "inpaint"]
         self.inpainted = named[0] if named else None
+        self.data = None if data is None else expand_mask(data, len(image.shape), (1,))
+        self.rows = None
+        if self.count > 1 and not any(isinstance(fill, str) for fill in fills):
+            self.rows = ops.cast(ops.convert_to_tensor(np.stack(fills)), image.dtype)
+            return
         # A fill that depends on what is seen is made when that is known; see `take`.
-        self.each = [baseline(image, axes, "zero" if i == self.inpainted else fill)
+        self.each = [baseline(image, axes, "zero" if i == self.inpainted else fill, data)
                      for i, fill in enumerate(fills)]
 
     def take(self, which, seen):
@@ -193,6 +219,12 @@ class Fills:
         Args:
             seen: how much each place of these rows is seen, 0 to 1, (B, *sizes).
         """
+        return self._keep_padding(self._take(which, seen), which)
+
+    def _take(self, which, seen):
+        if self.rows is not None:  # background data, which no example changes
+            found = ops.take(self.rows, which % self.count, axis=0)
+            return found + ops.zeros_like(ops.take(self.image, which // self.count, axis=0))
         if self.count == 1:
             found = ops.take(self.each[0], which, axis=0)
         else:
@@ -205,6 +237,13 @@ class Fills:
         painted = to_dtype(painted, found.dtype)
         chosen = ops.equal(which % self.count, self.inpainted)
         return ops.where(ops.reshape(chosen, (-1, *[1] * (len(found.shape) - 1))), painted, found)
+
+    def _keep_padding(self, found, which):
+        if self.data is None:
+            return found
+        rows = which // self.count
+        return ops.where(ops.take(self.data, rows, axis=0), found,
+                         ops.take(self.image, rows, axis=0))
 
 
 def blend(image, hidden, seen, axes):

@@ -10,12 +10,14 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain.checks import check_choice
+from keras_explain.engine.hiding import expand_mask
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Target
 from keras_explain.explainers._saved import read_config
 from keras_explain.graph import targets
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.models import keep_closed
+from keras_explain.graph.padding import find_padding
 from keras_explain.graph.question import Question
 from keras_explain.graph.tokens import explainable_inputs, places, token_ids, without_padding
 from keras_explain.signatures import Score
@@ -55,12 +57,19 @@ class Explainer(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, autocast=False, trainable=trainable)
         check_choice("normalize", normalize, NORMALIZE)
         self.question = Question(model, target=target, output=output, input=input, score=score)
-        self.model, self.normalize = model, normalize
+        self.model, self.normalize, self._padding = model, normalize, {}
 
     def explain_inputs(self, default: Sequence[Any]) -> None:
         """Settle which inputs get a heatmap: those that the user named, else `default`."""
         self.question.choose_inputs(default)
         self.keys = self.question.keys
+        self._padding = {v: find_padding(self.question.program, v)
+                         for v in self.question.explained} if self.at_input_size else {}
+
+    def data_of(self, value: Any, values: list[Any]) -> Any:
+        """Which moments of an explained input are data: bool (N, T); None without padding."""
+        find = self._padding.get(value)
+        return None if find is None else find(values)
 
     def explain_gradients(self) -> None:
         """Settle the same, and where to differentiate for them: `places`, and the Values `cut`."""
@@ -130,6 +139,10 @@ class Explainer(keras.layers.Layer):
                 for m, v in zip(maps, shown, strict=True)]
 
     def _without_padding(self, heatmap, value, values):
+        data = self.data_of(value, values)
+        if data is not None:
+            data = expand_mask(data, len(heatmap.shape), (1,))
+            return ops.where(data, heatmap, ops.zeros_like(heatmap))
         ids = token_ids(self.question.program, value) if self.at_input_size else None
         return heatmap if ids is None else without_padding(heatmap, ids(values)[0])
 

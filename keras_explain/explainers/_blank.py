@@ -34,10 +34,10 @@ def find_causes(explainer, arrays, rows):
     return " ".join(dict.fromkeys(found)) or UNKNOWN
 
 
-def compare_to_baseline(question, values, baseline):
+def compare_to_baseline(question, values, baselines):
     """For each example a sentence where hiding parts of it changes nothing, else None."""
     same = np.ones(len(values[0]), bool)
-    for value in question.explained:
+    for value, baseline in zip(question.explained, baselines, strict=True):
         x = values[question.index(value)]
         hidden = hiding.baseline(x, heatmap_axes(question.program, value), baseline)
         same &= np.abs(to_float64(x) - to_float64(hidden)).reshape(len(same), -1).max(axis=1) < 1e-6

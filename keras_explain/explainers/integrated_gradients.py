@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_explain import backend
 from keras_explain.checks import check_choice, check_positive
-from keras_explain.engine import hiding, packing
+from keras_explain.engine import baselines, hiding
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Options
 from keras_explain.explainers._repeated import RepeatedGradients
@@ -26,14 +26,15 @@ class IntegratedGradients(RepeatedGradients):
     signed = True
     figures = ("completeness_gap",)
 
-    def __init__(self, model, *, baseline="zero", steps=32, method="gauss_legendre", **options):
+    def __init__(self, model, *, baseline=None, steps=32, method="gauss_legendre", **options):
         super().__init__(model, **options)
         steps = check_positive("steps", steps)
         check_choice("method", method, METHODS)
         self.steps, self.method = steps, method
-        self.baseline = _per_input(baseline, self.question.explained, self.keys)
-        self.stacked = tuple(_is_stack(b, v) for b, v in zip(self.baseline, self.question.explained,
-                                                             strict=True))
+        self.baseline = baselines.settle_each(
+            baseline, self.question.program, self.question.explained, self.keys, "zero", False)
+        self.stacked = tuple(hiding.is_stack(b, v.spec) for b, v in zip(
+            self.baseline, self.question.explained, strict=True))
         counts = {len(b) for b, several in zip(self.baseline, self.stacked, strict=True) if several}
         if len(counts) > 1:
             raise ValueError(
@@ -119,43 +120,12 @@ class IntegratedGradients(RepeatedGradients):
         x = values[self.question.index(value)]
         if self.stacked[i]:
             return ops.zeros_like(x[:1], dtype="float32") + ops.convert_to_tensor(given)
-        return hiding.baseline(x, heatmap_axes(self.question.program, value), given)
+        return hiding.baseline(x, heatmap_axes(self.question.program, value), given,
+                               self.data_of(value, values))
 
     def get_config(self):
-        given = [packing.to_config(b) for b in self.baseline]
-        if len(given) > 1:
-            given = {str(k): b for k, b in zip(self.keys, given, strict=True)}
-        else:
-            given = given[0]
-        return {**super().get_config(), "baseline": given, "steps": self.steps,
-                "method": self.method}
-
-
-def _per_input(given, explained, keys):
-    """The checked baseline of each explained input."""
-    several = isinstance(given, dict) and "float32" not in given
-    if several and {str(k) for k in given} != {str(k) for k in keys}:
-        raise ValueError(
-            f"Expected one baseline for each of the inputs {list(keys)}, received them for"
-            f" {list(given)}. A single baseline, such as 0.0, holds for all inputs."
-        )
-    by_name = {str(k): b for k, b in given.items()} if several else {}
-    found = []
-    for key, value in zip(keys, explained, strict=True):
-        one = by_name[str(key)] if several else given
-        one = one if isinstance(one, str) else packing.from_config(one, value.spec)
-        if _is_stack(one, value):
-            for single in one:
-                hiding.check("baseline", single, value.spec)
-            found.append(one)
-        else:
-            found.append(hiding.check("baseline", one, value.spec))
-    return tuple(found)
-
-
-def _is_stack(baseline, value):
-    """Whether a baseline is several, for expected gradients."""
-    return not isinstance(baseline, str) and np.ndim(baseline) == len(value.spec.shape)
+        return {**super().get_config(), "steps": self.steps, "method": self.method,
+                "baseline": baselines.to_config(self.baseline, self.keys)}
 
 
 def _quadrature(method, steps):
@@ -173,10 +143,11 @@ class IntegratedGradientsOptions(Options, total=False):
 
     baseline: Annotated[
         Baseline,
-        "\"zero\", \"mean\" (of the image, per channel), \"blur\", a number, a color, an array "
-        "of the input's shape, or a stack of such arrays, whose results are averaged. For "
-        "models of tokens \"zero\" and \"mean\" are embeddings, numbers and arrays token ids. "
-        "With several inputs, a dict may hold one for each (by name, or index).",
+        "\"zero\" (the default), \"mean\" (of the image, per channel), \"blur\", a number, a "
+        "color, an array of the input's shape, or background data (`X_train`), whose results are "
+        "averaged over at most 64 rows. For models of tokens \"zero\" and \"mean\" are "
+        "embeddings, numbers and arrays token ids. Tables need rows of data, a value per column "
+        "or a number. With several inputs, a dict may hold one for each (by name, or index).",
     ]
     steps: Annotated[
         int,

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_explain.checks import check_choice, check_per_axis, check_positive
-from keras_explain.engine import hiding, packing, sliding
+from keras_explain.engine import baselines, hiding, sliding
 from keras_explain.engine.folding import bind, fold
 from keras_explain.engine.precision import is_native, reduce_precision
 from keras_explain.engine.windows.adaptive import Search
@@ -43,21 +43,20 @@ class Occlusion(Explainer):
 
     @property
     def further_maps(self):
-        return ("disagreement",) if len(self.fills[0]) > 1 else ()
+        return ("disagreement",) if any(len(f) > 1 for f in self.fills) else ()
 
-    def __init__(self, model, *, patch_size=None, stride=None, baseline="mean",
+    def __init__(self, model, *, patch_size=None, stride=None, baseline=None,
                  batch_size=64, score=None, engine="auto",
                  precision="float32", search="full", **options):
         super().__init__(model, score=score, **options)
         self.explain_inputs(image_like(self.question.program))
         self.patch_size = _pixels("patch_size", patch_size)
         self.stride = _pixels("stride", stride)
-        self.batch_size, self.baseline = check_positive("batch_size", batch_size), baseline
-        for value in self.question.explained:
-            self.baseline = hiding.check("baseline", baseline, value.spec, of_parts=True)
-        self.fills = tuple(
-            hiding.split(self.baseline, value.spec) for value in self.question.explained)
+        self.batch_size = check_positive("batch_size", batch_size)
         program = self.question.program
+        self.baseline = baselines.settle_each(
+            baseline, program, self.question.explained, self.keys)
+        self.fills = baselines.split_each(self.baseline, self.question.explained)
         self.grids = tuple(make_grid(program, v, self.patch_size, self.stride)
                            for v in self.question.explained)
         check_choice("engine", engine, ENGINES)
@@ -122,7 +121,7 @@ class Occlusion(Explainer):
             image = values[self.question.index(value)]
             axes = heatmap_axes(self.question.program, value)
             sigmas = [max(1.0, patch / 2) for patch, _ in grid]
-            fills = hiding.Fills(image, axes, fills, sigmas)
+            fills = hiding.Fills(image, axes, fills, sigmas, self.data_of(value, values))
             if isinstance(plan, Plan):
                 lost = self._drops_by_windows(fast, values, plan, fills, chosen)
             else:
@@ -195,7 +194,7 @@ class Occlusion(Explainer):
             **super().get_config(),
             "patch_size": self.patch_size,
             "stride": self.stride,
-            "baseline": packing.to_config(self.baseline),
+            "baseline": baselines.to_config(self.baseline, self.keys),
             "batch_size": self.batch_size,
             "engine": self.engine,
             "precision": self.precision,
@@ -219,12 +218,13 @@ class OcclusionOptions(Options, total=False):
     ]
     baseline: Annotated[
         Baseline,
-        "what stands in the patch: \"mean\" (of the image, per channel), \"zero\", \"blur\", "
-        "\"noise\" (of the image's own statistics), \"inpaint\" (from the pixels around the "
-        "patch), a number, a color, or an array of the input's shape. Tokens are replaced by 0 "
-        "unless a number is given. Or several, whose drops are averaged: \"several\" (mean, "
-        "blur, noise and inpaint), or an array with an axis of fills in front, as some rows of "
-        "background data for a table.",
+        "what stands in the patch: \"mean\" (of the image, per channel; the default), \"zero\", "
+        "\"blur\", \"noise\" (of the image's own statistics), \"inpaint\" (from the pixels around "
+        "the patch), a number, a color, or an array of the input's shape. Tokens are replaced by "
+        "0 unless a number is given. Or several, whose drops are averaged: \"several\" (mean, "
+        "blur, noise and inpaint), or background data (`X_train`), of which at most 64 rows are "
+        "drawn. Tables need rows of data, a value per column or a number; with several inputs, "
+        "a dict may hold one for each by name.",
     ]
     batch_size: Annotated[
         int,

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_explain import backend
 from keras_explain.checks import check_choice, check_integer, check_per_axis, check_positive
-from keras_explain.engine import hiding, packing, sliding
+from keras_explain.engine import baselines, hiding, sliding
 from keras_explain.engine.folding import bind, fold
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
@@ -28,7 +28,7 @@ SAMPLINGS = ("sobol", "bernoulli")
 class RISE(Explainer):
     """The layer behind `rise`."""
 
-    def __init__(self, model, *, samples=1024, grid=7, probability=0.5, baseline="mean",
+    def __init__(self, model, *, samples=1024, grid=7, probability=0.5, baseline=None,
                  estimator="centered", sampling="sobol", seed=0, batch_size=64,
                  score=None, **options):
         super().__init__(model, score=score, **options)
@@ -44,16 +44,15 @@ class RISE(Explainer):
             )
         self.explain_inputs(image_like(self.question.program))
         self.probability, self.estimator, self.sampling = float(probability), estimator, sampling
-        self.folded, self.baseline = fold(self.question.program), baseline
-        for value in self.question.explained:
-            self.baseline = hiding.check("baseline", baseline, value.spec, of_parts=True)
-        self.fills = tuple(
-            hiding.split(self.baseline, value.spec) for value in self.question.explained)
+        self.folded = fold(self.question.program)
+        self.baseline = baselines.settle_each(
+            baseline, self.question.program, self.question.explained, self.keys)
+        self.fills = baselines.split_each(self.baseline, self.question.explained)
         self.designs = _Designs([self._design(v) for v in self.question.explained])
 
     @property
     def further_maps(self):
-        return ("disagreement",) if len(self.fills[0]) > 1 else ()
+        return ("disagreement",) if any(len(f) > 1 for f in self.fills) else ()
 
     def _design(self, value):
         """The cells of all masks, bool of shape (masks, ...), and their shifts in 0..1."""
@@ -94,7 +93,7 @@ class RISE(Explainer):
             index, axes = self.question.index(value), heatmap_axes(self.question.program, value)
             image = values[index]
             sizes = [ops.shape(image)[a] for a in axes]
-            fills = hiding.Fills(image, axes, fills)
+            fills = hiding.Fills(image, axes, fills, data=self.data_of(value, values))
 
             def score(pairs, index=index, axes=axes, sizes=sizes, fills=fills, design=design):
                 masks = _masks(design, pairs % self.samples, sizes)
@@ -144,8 +143,9 @@ class RISE(Explainer):
     def get_config(self):
         return {**super().get_config(), "samples": self.samples, "grid": self.grid,
                 "probability": self.probability,
-                "baseline": packing.to_config(self.baseline), "estimator": self.estimator,
-                "sampling": self.sampling, "seed": self.seed, "batch_size": self.batch_size}
+                "baseline": baselines.to_config(self.baseline, self.keys),
+                "estimator": self.estimator, "sampling": self.sampling, "seed": self.seed,
+                "batch_size": self.batch_size}
 
 
 class _Designs:

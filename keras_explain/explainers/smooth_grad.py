@@ -3,12 +3,15 @@
 from typing import Annotated, Literal, Unpack
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_explain.checks import check_bool, check_choice, check_integer, check_positive
+from keras_explain.engine import hiding, packing
+from keras_explain.engine.baselines import noise_axes, noise_scales
 from keras_explain.engine.noise import normal
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import SignedOptions
+from keras_explain.explainers._options import Baseline, SignedOptions
 from keras_explain.explainers._repeated import RepeatedGradients
 from keras_explain.explainers.saliency import maps_of
 from keras_explain.signatures import spell_out
@@ -21,7 +24,7 @@ class SmoothGrad(RepeatedGradients):
     """The layer behind `smooth_grad`."""
 
     def __init__(self, model, *, samples=32, noise=0.1, form="mean", signed=False, seed=0,
-                 **options):
+                 baseline=None, **options):
         super().__init__(model, **options)
         samples, seed = check_positive("samples", samples), check_integer("seed", seed, 0)
         check_choice("form", form, FORMS)
@@ -37,12 +40,13 @@ class SmoothGrad(RepeatedGradients):
             )
         self.samples, self.noise, self.form = samples, noise, form
         self.signed, self.seed = check_bool("signed", signed), seed
+        self.scales = noise_scales(baseline, self.question, self.keys)
 
     def compute(self, values, request):
         points, head, fast = self.split(values)
         scores, predictions = head(points)
         chosen = self.question.choose_class(scores, request)
-        widths = [self.noise * _range(p) for p in points]
+        widths = [self.noise * width for width in self._widths(points, values)]
 
         def vary(rows, which):
             noisy = []
@@ -73,16 +77,39 @@ class SmoothGrad(RepeatedGradients):
                      for mean, square in zip(means[:count], means[count:], strict=True)]
         return maps_of(self, means, self.signed), predictions
 
+    def _widths(self, points, values):
+        """What noise is a share of at each point, with the point's axes; 0 at padding."""
+        found, explained = [], self.question.explained
+        for cut, point in zip(self.cut, points, strict=True):
+            if cut not in explained:
+                found.append(_range(point, range(1, len(point.shape))))
+                continue
+            scale, data = self.scales[explained.index(cut)], self.data_of(cut, values)
+            if data is not None:
+                data = hiding.expand_mask(data, len(point.shape), (1,))
+            if scale is None:
+                width = _range(point, noise_axes(self.question.program, cut), data)
+            else:
+                width = ops.convert_to_tensor(scale) + ops.zeros_like(point, dtype="float32")
+            found.append(width if data is None else ops.where(data, width, 0.0))
+        return found
+
     def get_config(self):
+        ranges = {str(k): packing.to_config(np.stack([0 * s, s]))
+                  for k, s in zip(self.keys, self.scales, strict=True) if s is not None}
+        given = next(iter(ranges.values())) if len(self.keys) == len(ranges) == 1 else ranges
         return {**super().get_config(), "samples": self.samples, "noise": self.noise,
+                "baseline": given or None,
                 "form": self.form, "signed": self.signed, "seed": self.seed}
 
 
-def _range(point):
-    """Largest minus smallest number of each example, float32 of shape (N, 1, ...)."""
-    point = ops.cast(point, "float32")
-    axes = tuple(range(1, len(point.shape)))
-    return ops.max(point, axis=axes, keepdims=True) - ops.min(point, axis=axes, keepdims=True)
+def _range(point, axes, data=None):
+    """Largest minus smallest number of each example along axes, float32 of shape (N, 1, ...)."""
+    point, axes = ops.cast(point, "float32"), tuple(axes)
+    low = point if data is None else ops.where(data, point, np.inf)
+    high = point if data is None else ops.where(data, point, -np.inf)
+    found = ops.max(high, axis=axes, keepdims=True) - ops.min(low, axis=axes, keepdims=True)
+    return found if data is None else ops.maximum(found, 0.0)
 
 
 class SmoothGradOptions(SignedOptions, total=False):
@@ -95,7 +122,13 @@ class SmoothGradOptions(SignedOptions, total=False):
     noise: Annotated[
         float,
         "standard deviation as a share of each image's own range (largest minus smallest value; "
-        "of the embedding for tokens).",
+        "of the embedding for tokens, of each channel for series, of each column of `baseline` "
+        "for tables).",
+    ]
+    baseline: Annotated[
+        Baseline,
+        "background data (`X_train`), whose range in each column noise is a share of. Tables need "
+        "them, because the columns of one row have no range; others take their own range.",
     ]
     form: Annotated[
         Literal["mean", "squared", "variance"],

@@ -8,6 +8,7 @@ from keras_explain.engine import hiding
 from keras_explain.engine.chunks import even, in_chunks
 from keras_explain.engine.folding import bind, fold
 from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.padding import find_padding
 from keras_explain.graph.question import Question
 from keras_explain.graph.rows import take_rows
 from keras_explain.metrics._filling import thaw
@@ -28,6 +29,7 @@ class Subject:
         (self.value,) = self.question.explained
         self.index = self.question.index(self.value)
         self.axes = heatmap_axes(program, self.value)
+        self.find_data = find_padding(program, self.value)
         self.fast = fold(program)
 
 
@@ -59,7 +61,8 @@ class Trials(keras.layers.Layer):
         chosen = asked.choose_class(scores, None if callable(asked.target) else request)
         clean = ops.sum(scores * chosen, axis=-1)
         prepared, count = self.plan.prepare(heatmap), self.plan.count(sizes)
-        fills = hiding.Fills(image, subject.axes, thaw(self.plan.baseline))
+        data = subject.find_data and subject.find_data(values)
+        fills = hiding.Fills(image, subject.axes, thaw(self.plan.baseline), data=data)
 
         def score(pairs):
             which, k = pairs // count, pairs % count

@@ -6,8 +6,9 @@ import numpy as np
 from keras import ops
 
 from keras_explain.explainers._options import Baseline, Target
+from keras_explain.metrics._arrays import check_heatmaps
 from keras_explain.metrics._filling import freeze
-from keras_explain.metrics.evaluator import Asked, Evaluator, check_heatmaps
+from keras_explain.metrics.evaluator import Asked, Evaluator
 from keras_explain.progress import Verbose
 from keras_explain.signatures import Array, Inputs, Score
 
@@ -30,7 +31,7 @@ class _Nothing:
 
 def completeness(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
-    baseline: Baseline = "zero", score: Score = "logit", batch_size: int = 64,
+    baseline: Baseline = None, score: Score = "logit", batch_size: int = 64,
     verbose: Verbose = "auto",
 ) -> np.ndarray:
     """How far the sum of a heatmap is from the score minus that of the baseline.
@@ -54,6 +55,6 @@ def completeness(
     evaluator = Evaluator.of(model, target=target, batch_size=batch_size, verbose=verbose)
     given = evaluator.heatmaps(x) if heatmaps is None else check_heatmaps(heatmaps)
     values, full, request = evaluator.data(x, given)
-    plan = _Nothing(freeze(baseline, evaluator.subject(score), of_parts=False))
+    plan = _Nothing(freeze(baseline, evaluator, score, "zero", of_parts=False))
     before, after = evaluator.scores(plan, values, full, request, score).T.astype("float64")
     return np.abs(given.reshape(len(given), -1).sum(axis=1, dtype="float64") - (before - after))

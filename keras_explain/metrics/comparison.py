@@ -1,6 +1,7 @@
 """Which method can be trusted on this model and these images? One table."""
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from keras_explain.engine.resizing import resize
 from keras_explain.explainers import METHODS as BUILDERS
 from keras_explain.explainers._choice import choose_cam, name_of
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Target
+from keras_explain.explainers._options import Baseline, Target
 from keras_explain.graph import targets
 from keras_explain.metrics import registry
 from keras_explain.metrics._comparison_table import Comparison
@@ -32,8 +33,8 @@ def compare(
     methods: Sequence[Any] | Mapping[str, Any] | None = None,
     metrics: Sequence[str | Callable[..., Any]] = METRICS, *, target: Target = None,
     output: str | int | None = None, input: str | int | None = None,
-    regions: Array | None = None, confidence: float = 0.95, seed: int = 0, batch_size: int = 64,
-    verbose: Verbose = "auto",
+    baseline: Baseline = None, regions: Array | None = None, confidence: float = 0.95,
+    seed: int = 0, batch_size: int = 64, verbose: Verbose = "auto",
 ) -> Comparison:
     """Score methods by metrics on the user's own model and data.
 
@@ -56,6 +57,8 @@ def compare(
             `functools.partial`).
         target: None: each example's own top class; a class; one class per example; a callable.
         output, input: name or index, for models with several.
+        baseline: what methods and metrics that hide put in the place, unless they are told
+            otherwise; tables need one, see `deletion`.
         regions: where the object is, for the pointing games.
         confidence: of the bootstrap intervals.
         seed: of baselines, LIME and bootstrap.
@@ -87,7 +90,8 @@ def compare(
             )
     options = {k: v for k, v in (("output", output), ("input", input)) if v is not None}
     methods = name_methods(_default_methods(model, target, options) if methods is None else methods)
-    evaluator = Evaluator(model, target=target, batch_size=batch_size, verbose=0, **options)
+    evaluator = Evaluator(model, target=target, batch_size=batch_size, verbose=0,
+                          baseline=baseline, **options)
     classes = evaluator.classes(x)
     request = None if callable(target) else classes
     shape = evaluator.map_shape(x)
@@ -97,7 +101,9 @@ def compare(
     for name, method in methods.items():
         start = time.perf_counter()
         if callable(method) and not isinstance(method, ExplainedModel):
-            method = method(model, target=target if callable(target) else targets.INPUT, **options)
+            given = {"baseline": baseline} if _may_be_given(method, baseline) else {}
+            method = method(model, target=target if callable(target) else targets.INPUT,
+                            **options, **given)
         if isinstance(method, ExplainedModel):
             method = take_classes(method)
         maps, spread = _heatmaps(method, x, classes, batch_size, seed)
@@ -178,6 +184,13 @@ def _name(method, index):
     if isinstance(method, functools.partial):
         method = method.func
     return getattr(method, "__name__", None) or f"{type(method).__name__}_{index}"
+
+
+def _may_be_given(method, baseline):
+    """Whether a builder takes a baseline, and was not told one."""
+    if baseline is None or "baseline" in getattr(method, "keywords", {}):
+        return False
+    return "baseline" in inspect.signature(method).parameters
 
 
 def _heatmaps(method, data, classes, batch_size, seed):

@@ -32,7 +32,7 @@ class _Shown:
 
 def average_drop(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
-    baseline: Baseline = "mean", batch_size: int = 64, verbose: Verbose = "auto",
+    baseline: Baseline = None, batch_size: int = 64, verbose: Verbose = "auto",
 ) -> np.ndarray:
     """The share of the score that is lost when only the heatmap's pixels are seen.
 
@@ -62,7 +62,7 @@ def average_drop(
 
 def increase_in_confidence(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
-    baseline: Baseline = "mean", batch_size: int = 64, verbose: Verbose = "auto",
+    baseline: Baseline = None, batch_size: int = 64, verbose: Verbose = "auto",
 ) -> np.ndarray:
     """Whether the score rises when only the heatmap's pixels are seen: 1 or 0 for each image.
 
@@ -85,5 +85,5 @@ def increase_in_confidence(
 
 def _scores(evaluator, x, heatmaps, baseline):
     values, heatmaps, request = evaluator.data(x, heatmaps)
-    plan = _Shown(freeze(baseline, evaluator.subject("probability")))
+    plan = _Shown(freeze(baseline, evaluator, "probability"))
     return evaluator.scores(plan, values, heatmaps, request).T

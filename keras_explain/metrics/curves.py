@@ -78,7 +78,7 @@ class Curve:
 
 def deletion_curve(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
-    steps: int = 50, patch_size: int = 1, baseline: Baseline = "mean",
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = None,
     score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
 ) -> Curve:
     """The score as the most important pixels are deleted first; see `deletion`.
@@ -96,7 +96,7 @@ def deletion_curve(
 
 def insertion_curve(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
-    steps: int = 50, patch_size: int = 1, baseline: Baseline = "blur",
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = None,
     score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
 ) -> Curve:
     """The score as the most important pixels are inserted first; see `insertion`.
@@ -114,7 +114,7 @@ def insertion_curve(
 
 def deletion(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
-    steps: int = 50, patch_size: int = 1, baseline: Baseline = "mean",
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = None,
     score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
 ) -> np.ndarray:
     """Area under the score as the most important pixels are deleted first. Lower is better.
@@ -142,12 +142,12 @@ def deletion(
             row's worth of pixels at a time, 224 steps.
         patch_size: side of the cells that are deleted as one, in the order of their mean; 1, the
             paper's, is single pixels.
-        baseline: what is put in their place: "mean" (of the image, per channel), "zero",
-            "blur", "noise" (of the image's own statistics), "inpaint" (from what is seen
+        baseline: what is put in their place: "mean" (of the image, per channel; the default),
+            "zero", "blur", "noise" (of the image's own statistics), "inpaint" (from what is seen
             around), a number, a color, an array of the input's shape; or several, over which the
-            scores are averaged: "several" (mean, blur, noise and inpainting), or an array with
-            an axis of fills in front, as some rows of background data. A map and a metric that
-            hide by the same fill flatter each other.
+            scores are averaged: "several" (mean, blur, noise and inpainting), or background data
+            (`X_train`), of which at most 64 rows are drawn. Tables need rows of data, a value per
+            column or a number. A map and a metric that hide by the same fill flatter each other.
         score: "probability", "log_odds" or "logit".
         batch_size: forward passes at a time. It bounds the memory and changes no number.
         verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never. An
@@ -174,7 +174,7 @@ def deletion(
 
 def insertion(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
-    steps: int = 50, patch_size: int = 1, baseline: Baseline = "blur",
+    steps: int = 50, patch_size: int = 1, baseline: Baseline = None,
     score: Score = "probability", batch_size: int = 64, verbose: Verbose = "auto",
 ) -> np.ndarray:
     """Area under the score as the most important pixels are inserted first. Higher is better.
@@ -206,7 +206,8 @@ def _curve(evaluator, x, heatmaps, steps, patch_size, baseline, score, insert):
     steps = check_positive("steps", steps)
     patch_size = check_positive("patch_size", patch_size)
     values, heatmaps, request = evaluator.data(x, heatmaps)
-    plan = _Curve(insert, steps, freeze(baseline, evaluator.subject(score)), patch_size)
+    fills = freeze(baseline, evaluator, score, "blur" if insert else "mean")
+    plan = _Curve(insert, steps, fills, patch_size)
     scores = evaluator.scores(plan, values, heatmaps, request, score)
     if insert:
         scores = np.roll(scores, -1, axis=1)  # the image as it is comes last

@@ -8,16 +8,16 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain.checks import check_choice, check_positive
-from keras_explain.data.batches import to_numpy
 from keras_explain.data.predicting import predict
 from keras_explain.data.preparing import as_arrays, prepare, prepares
 from keras_explain.data.state import look_at_state
 from keras_explain.engine.resizing import lay, resize
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Target
+from keras_explain.explainers._options import Baseline, Target
 from keras_explain.explainers._prepared import find_frame
 from keras_explain.graph import targets
 from keras_explain.graph.question import SCORES
+from keras_explain.metrics._arrays import check_array, check_heatmaps
 from keras_explain.metrics._requests import add_classes, take_classes
 from keras_explain.metrics._subject import Subject, build_trials
 from keras_explain.progress import VERBOSE, Verbose
@@ -36,6 +36,8 @@ class Evaluator:
             explained model means its own.
         output, input: name or index, for models with several.
         score: "probability", "log_odds" or "logit"; None leaves the choice to each metric.
+        baseline: what metrics put in the place of what they hide, unless they are told, see
+            `deletion`. None for a table: that of the explained model.
         batch_size: forward passes at a time. It bounds the memory and changes no number.
         verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
@@ -52,14 +54,14 @@ class Evaluator:
 
     def __init__(
         self, model: keras.Model, *, target: Target = None, output: str | int | None = None,
-        input: str | int | None = None, score: Score | None = None, batch_size: int = 64,
-        verbose: Verbose = "auto",
+        input: str | int | None = None, score: Score | None = None,
+        baseline: Baseline = None, batch_size: int = 64, verbose: Verbose = "auto",
     ) -> None:
         if score is not None:
             check_choice("score", score, SCORES)
         self.batch_size = check_positive("batch_size", batch_size)
         check_choice("verbose", verbose, VERBOSE)
-        self.score, self.verbose = score, verbose
+        self.score, self.verbose, self.baseline = score, verbose, baseline
         self.explained = model if isinstance(model, ExplainedModel) else None
         if self.explained is not None:
             question = self.explained.explainer.question
@@ -222,7 +224,7 @@ class Evaluator:
                 f"Expected {len(specs)} inputs, received {len(values)}. Pass them as the model"
                 " takes them."
             )
-        values = [_check_array(a, spec) for a, spec in zip(values, specs, strict=True)]
+        values = [check_array(a, spec) for a, spec in zip(values, specs, strict=True)]
         if len({len(v) for v in values}) != 1:
             raise ValueError(
                 "Expected as many examples in each input, received"
@@ -257,22 +259,6 @@ def _target(target, classes):
     return targets.check(target.tolist() if isinstance(target, np.ndarray) else target, classes)
 
 
-def check_heatmaps(heatmaps, count=None):
-    """Heatmaps as float32 (N, ...), finite."""
-    heatmaps = np.asarray(to_numpy(heatmaps), "float32")
-    if heatmaps.ndim < 2 or len(heatmaps) == 0 or count not in (None, len(heatmaps)):
-        raise ValueError(
-            f"Expected {'at least one heatmap' if count is None else f'{count} heatmaps'}, shape"
-            f" (N, ...), received an array of shape {heatmaps.shape}. Pass one for each example."
-        )
-    if not np.isfinite(heatmaps).all():
-        raise ValueError(
-            "Expected finite heatmaps, received NaN or infinity. Look for them in the inputs and"
-            " weights."
-        )
-    return heatmaps
-
-
 def maps_of(heatmaps, x=None):
     """Heatmaps as float32 (N, ...): those given, or those of an explained model."""
     if isinstance(heatmaps, ExplainedModel):
@@ -281,18 +267,3 @@ def maps_of(heatmaps, x=None):
                              " Pass them, or the heatmaps in its place.")
         heatmaps = Evaluator(heatmaps).heatmaps(x)
     return check_heatmaps(heatmaps)
-
-
-def _check_array(array, spec):
-    array = np.asarray(array)
-    shape = tuple(spec.shape[1:])
-    fits = array.ndim == len(shape) + 1 and all(
-        n in (None, m) for n, m in zip(shape, array.shape[1:], strict=True))
-    if not fits or len(array) == 0:
-        raise ValueError(
-            f"Expected inputs of shape (N, {', '.join(map(str, shape))}), received"
-            f" {array.shape}. For one example, add a batch axis: x[None]."
-        )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError("Expected finite inputs, received NaN or infinity. Clean the data first.")
-    return array.astype(spec.dtype)

@@ -48,7 +48,7 @@ class _Removal:
 def sensitivity_n(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
     share: float = 0.2, patch_size: int | None = None, samples: int = 100,
-    baseline: Baseline = "mean", score: Score = "logit", seed: int = 0, batch_size: int = 64,
+    baseline: Baseline = None, score: Score = "logit", seed: int = 0, batch_size: int = 64,
     verbose: Verbose = "auto",
 ) -> np.ndarray:
     """Correlation of a subset's sum in the heatmap with what hiding the subset costs.
@@ -90,7 +90,7 @@ def sensitivity_n(
 def infidelity(
     model: Asked, x: Inputs, heatmaps: Array | None = None, *, target: Target = None,
     patch_size: int | None = None, samples: int = 100, scale: Literal["best", "raw"] = "best",
-    baseline: Baseline = "mean", score: Score = "logit", seed: int = 0, batch_size: int = 64,
+    baseline: Baseline = None, score: Score = "logit", seed: int = 0, batch_size: int = 64,
     verbose: Verbose = "auto",
 ) -> np.ndarray:
     """Mean squared error of the heatmap as a prediction of what hiding random squares costs.
@@ -131,7 +131,7 @@ def _sums_and_drops(masks, evaluator, x, heatmaps, size, samples, baseline, scor
     """For each image and random part: its sum in the heatmap, and the score lost without it."""
     samples, seed = check_positive("samples", samples), check_integer("seed", seed, 0)
     values, heatmaps, request = evaluator.data(x, heatmaps)
-    plan = _Removal(masks, samples, size, seed, freeze(baseline, evaluator.subject(score)))
+    plan = _Removal(masks, samples, size, seed, freeze(baseline, evaluator, score))
     scores = evaluator.scores(plan, values, heatmaps, request, score).astype("float64")
     hidden = plan.hide(heatmaps.shape[1:]).reshape(samples, -1)
     sums = heatmaps.reshape(len(heatmaps), -1).astype("float64") @ hidden.T

@@ -6,7 +6,9 @@ from keras import tree
 
 from keras_explain.checks import check_positive
 from keras_explain.data.predicting import in_batches
+from keras_explain.engine.baselines import noise_axes, noise_scales
 from keras_explain.explainers._explained_model import ExplainedModel
+from keras_explain.explainers._options import Baseline
 from keras_explain.metrics._requests import add_classes, take_classes
 from keras_explain.metrics.evaluator import Evaluator
 from keras_explain.progress import Verbose
@@ -14,8 +16,8 @@ from keras_explain.signatures import Inputs
 
 
 def max_sensitivity(
-    explained: keras.Model, x: Inputs, *, radius: float = 0.02, samples: int = 10, seed: int = 0,
-    batch_size: int = 64, verbose: Verbose = "auto",
+    explained: keras.Model, x: Inputs, *, radius: float = 0.02, baseline: Baseline = None,
+    samples: int = 10, seed: int = 0, batch_size: int = 64, verbose: Verbose = "auto",
 ) -> np.ndarray:
     """The largest relative change of a heatmap under small noise on its input.
 
@@ -32,7 +34,9 @@ def max_sensitivity(
     Args:
         explained: an explained model: heatmaps alone cannot be computed again.
         x: inputs as it takes them, N examples.
-        radius: largest noise, as a share of each example's own range of values.
+        radius: largest noise, as a share of each example's own range of values; for series of
+            each channel's, for tables of each column's in `baseline`.
+        baseline: background data for tables, which need them; others take their own range.
         samples: number of draws; the same ones for every example.
         seed: of the noise.
         batch_size: heatmaps at a time. It changes no number.
@@ -64,15 +68,18 @@ def max_sensitivity(
     classes, values = evaluator.classes(x), [np.asarray(v) for v in tree.flatten(plain)]
     asked = take_classes(explained)
     pixels = values[image].astype("float32")
-    axes = tuple(range(1, pixels.ndim))
-    low, high = pixels.min(axis=axes, keepdims=True), pixels.max(axis=axes, keepdims=True)
+    (scale,) = noise_scales(baseline, subject.question, subject.question.keys)
+    if scale is None:
+        axes = noise_axes(subject.question.program, subject.value)
+        scale = np.ptp(pixels, axis=axes, keepdims=True)
+    scale = np.broadcast_to(scale, pixels.shape)
     noise = np.random.default_rng(seed).uniform(-radius, radius, (samples, *pixels.shape[1:]))
     noise = np.concatenate([np.zeros_like(noise[:1]), noise]).astype("float32")
 
     def run(pairs):
         rows, k = np.divmod(pairs, samples + 1)
         given = [v[rows] for v in values]
-        noisy = pixels[rows] + noise[k] * (high - low)[rows]
+        noisy = pixels[rows] + noise[k] * scale[rows]
         if "float" not in spec.dtype:
             noisy = np.clip(np.round(noisy), 0, 255)
         given[image] = noisy.astype(spec.dtype)

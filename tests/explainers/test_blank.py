@@ -88,7 +88,8 @@ def test_a_patch_that_hides_nothing(build):
 def test_an_input_that_does_not_count():
     one, two = keras.Input((4,), name="one"), keras.Input((4,), name="two")
     model = alive(keras.Model([one, two], [layers.Dense(2)(one), layers.Dense(2)(two)]), None)
-    text = cause(kx.occlusion(model, output=0, input=1), [draw((4,), 2), draw((4,), 2)])
+    explained = kx.occlusion(model, output=0, input=1, baseline=0.0)
+    text = cause(explained, [draw((4,), 2), draw((4,), 2)])
     assert "The explained score does not depend on ['two']" in text
 
 

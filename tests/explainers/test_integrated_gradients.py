@@ -54,10 +54,10 @@ def test_gauss_legendre_is_exact_for_polynomials():
     inputs = keras.Input((5,))
     model = keras.Model(inputs, ops.sum(inputs**4, axis=-1, keepdims=True))
     x = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
-    out = kx.integrated_gradients(model, steps=2)(x)
+    out = kx.integrated_gradients(model, steps=2, baseline=0.0)(x)
     np.testing.assert_allclose(ops.convert_to_numpy(out["heatmap"]), x**4, rtol=1e-4, atol=1e-6)
     assert np.abs(ops.convert_to_numpy(out["completeness_gap"])).max() < 1e-4
-    rough = kx.integrated_gradients(model, steps=2, method="midpoint")(x)
+    rough = kx.integrated_gradients(model, steps=2, baseline=0.0, method="midpoint")(x)
     assert np.abs(ops.convert_to_numpy(rough["completeness_gap"])).max() > 1e-2
 
 
@@ -139,7 +139,7 @@ def test_baselines_are_saved_as_they_are(tmp_path):
     ({"baseline": "gray"}, "Expected `baseline` to be one of"),
     ({"baseline": np.zeros((7, 5, 3))}, "array of shape"),
     ({"baseline": np.zeros((2, 7, 5, 3))}, "array of shape"),
-    ({"baseline": {"x": 0}}, "Expected one baseline for each of the inputs"),
+    ({"baseline": {"x": 0}}, "Expected one `baseline` for each of the inputs"),
     ({"method": "trapezoid"}, "Expected `method` to be one of"),
     ({"steps": 0}, "Expected `steps` to be an integer of at least 1"),
 ])

@@ -194,7 +194,8 @@ def test_several_inputs():
         kx.occlusion(kind.model, patch_size=(8, 6), input=["picture"], target=1), kind.inputs(2)
     )
     assert maps.shape == (2, HEIGHT, WIDTH)
-    table = heatmap(kx.occlusion(kind.model, patch_size=1, input="table", target=1), kind.inputs(2))
+    table = heatmap(kx.occlusion(
+        kind.model, patch_size=1, input="table", target=1, baseline=0.0), kind.inputs(2))
     assert table.shape == (2, 5) and table.any()
 
 

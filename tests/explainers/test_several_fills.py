@@ -132,7 +132,7 @@ def test_export(tmp_path):
 
 def test_fills_that_are_none():
     table = keras.Sequential([keras.Input((5,)), layers.Dense(2)])
-    with pytest.raises(ValueError, match='received .several.*rows of your data.*shape .rows, 5.'):
+    with pytest.raises(ValueError, match='rows of your data.*received .several'):
         kx.occlusion(table, baseline="several")
     with pytest.raises(ValueError, match="Expected `baseline`.*received an array"):
         kx.occlusion(small_net(), patch_size=4, baseline=np.zeros((2, 3, 3, 3)))

@@ -171,7 +171,8 @@ def test_all_forms_agree(name, model):
     top = run(model, x).argmax(axis=-1)
 
     def explain(**options):
-        return getattr(kx, name)(model, **options)
+        given = {"baseline": 0.0} if name == "occlusion" else {}
+        return getattr(kx, name)(model, **given, **options)
 
     single = {c: heatmap(explain(target=c), x) for c in range(3)}
 
@@ -196,9 +197,9 @@ def test_callable_is_the_score_itself():
     np.testing.assert_allclose(
         heatmap(kx.saliency(model, target=class_2, signed=True), x),
         heatmap(kx.saliency(model, target=2, signed=True, score="probability"), x), atol=1e-7)
-    np.testing.assert_allclose(heatmap(kx.occlusion(model, target=class_2), x),
-                               heatmap(kx.occlusion(model, target=2, score="probability"), x),
-                               atol=1e-7)
+    np.testing.assert_allclose(heatmap(kx.occlusion(model, baseline=0.0, target=class_2), x),
+                               heatmap(kx.occlusion(model, baseline=0.0, target=2,
+                                                    score="probability"), x), atol=1e-7)
 
 
 def test_callable_sees_every_output():
@@ -223,10 +224,10 @@ def test_classes_of_a_sigmoid_unit_are_opposites():
     model, x = columns(1, "sigmoid"), draw((5,), 4)
     no, yes = (heatmap(kx.saliency(model, target=c, signed=True), x) for c in (0, 1))
     np.testing.assert_allclose(no, -yes, atol=1e-7)
-    no, yes = (heatmap(kx.occlusion(model, target=c), x) for c in (0, 1))
+    no, yes = (heatmap(kx.occlusion(model, baseline=0.0, target=c), x) for c in (0, 1))
     np.testing.assert_allclose(no, -yes, atol=1e-6)
     top = (run(model, x)[:, 0] > 0.5).astype(int)
-    found = heatmap(kx.occlusion(model), x)
+    found = heatmap(kx.occlusion(model, baseline=0.0), x)
     np.testing.assert_allclose(found, [(no, yes)[c][i] for i, c in enumerate(top)], atol=1e-6)
 
 
@@ -237,7 +238,7 @@ def test_saturated_softmax_is_explained_by_its_logit():
     x = draw((5,), 2)
     assert run(model, x).max(axis=-1).min() == 1.0
     assert heatmap(kx.saliency(model), x).max() > 1
-    assert heatmap(kx.occlusion(model, score="logit"), x).max() > 1
+    assert heatmap(kx.occlusion(model, baseline=0.0, score="logit"), x).max() > 1
     with pytest.warns(kx.BlankHeatmapWarning, match="The probability, 1, is saturated"):
         assert not heatmap(kx.saliency(model, score="probability"), x).any()
 

@@ -49,8 +49,10 @@ def score(name, model, x, maps, kind, *, target=None, batch_size=64, **options):
     metric, options = METRICS[name], {**FAST.get(name, {}), **options}
     if kind.name == "tokens" and metric.reads == "model":
         options.setdefault("baseline", 1)  # 0 is padding, and text of nothing else has no mean
-    if kind.name == "table" and name == "insertion":
-        options.setdefault("baseline", "zero")  # columns cannot be blurred
+    if kind.name == "table" and metric.reads == "model":
+        options.setdefault("baseline", 0.0)  # columns have no mean of their own
+    if kind.name == "table" and metric.reads == "method":
+        options.setdefault("baseline", np.stack([np.zeros(5), np.ones(5)]))
     if metric.reads == "maps":
         return metric.function(maps, **options)
     if metric.reads == "regions":

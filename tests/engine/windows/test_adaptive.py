@@ -101,7 +101,7 @@ def test_report_counts_the_positions(engine):
 def test_needs_neighbors():
     x = keras.Input((5,))
     with pytest.raises(ValueError, match=r'map of fixed size.*received \(None, 5\).*"full"'):
-        kx.occlusion(keras.Model(x, layers.Dense(2)(x)), search="adaptive")
+        kx.occlusion(keras.Model(x, layers.Dense(2)(x)), search="adaptive", baseline=0.0)
 
 
 def test_refuses_other_searches():
