@@ -29,12 +29,12 @@ def look_at_state(model, x):
         warn_of_randomness(repr(model.name))
 
 
-def warn_of_randomness(name):
+def warn_of_randomness(name, stacklevel=5):
     """Say that one explanation shows one draw."""
     warnings.warn(
         f"Expected {name} to answer equal inputs alike, received two answers for two copies of"
         " one: it is random at inference. An explanation shows one draw; take the mean of"
-        " several.", RandomModelWarning, stacklevel=5)
+        " several.", RandomModelWarning, stacklevel=stacklevel)
 
 
 def refuse_state(model, x):

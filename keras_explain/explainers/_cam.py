@@ -1,6 +1,7 @@
 """Class activation maps: what a layer's feature maps say about the explained score."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -15,7 +16,7 @@ from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._choosing import check_branches, choose_maps
 from keras_explain.explainers._options import LayerOptions
 from keras_explain.explainers._placement import Placement
-from keras_explain.explainers._token_maps import Grid
+from keras_explain.explainers._token_maps import Grid, have_attended
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.rows import check_rows
 from keras_explain.graph.steps import Value
@@ -27,6 +28,10 @@ AGAINST = ("All evidence in the feature map speaks against the class, and is cut
            " `hires_cam(signed=True)` shows it; or explain another class.")
 CANCELED = ("Cells of the feature map speak for the class, but not in the mean over the map that"
             " this method takes. Use `hires_cam`.")
+
+
+class AttendedMapWarning(UserWarning):
+    """A class activation map of tokens that attended to each other shows no place of the image."""
 
 
 class FeatureMap(Explainer):
@@ -88,6 +93,18 @@ class FeatureMap(Explainer):
         if self.several:
             self.keys = self.layer_path
         self.placements = tuple(self._placement(c, shapes[c.outputs[0]]) for c in calls)
+        self._warn_where_attended(calls)
+
+    def _warn_where_attended(self, calls):
+        scored = self.question.scored
+        mixed = [c.path for c in calls if have_attended(
+            scored, self.sources[c.outputs[0]], c.outputs[0])]
+        if mixed:
+            warnings.warn(
+                f"The cells of layer {mixed[0]!r} have attended to all others: its map tells where"
+                " the model keeps its evidence, which need not be where in the image it found it."
+                " Use `local_linear`, `integrated_gradients` or `occlusion`.",
+                AttendedMapWarning, stacklevel=6)
 
     def _placement(self, call, shape):
         source = self.sources[call.outputs[0]]

@@ -5,14 +5,13 @@ program that gives other answers than the model is never explained.
 """
 
 import threading
-import warnings
 
 import keras
 import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
-from keras_explain.data.state import RandomModelWarning, refuse_state
+from keras_explain.data.state import refuse_state, warn_of_randomness
 from keras_explain.graph.models import graph_of, keep_closed
 from keras_explain.graph.probing import equals
 from keras_explain.graph.program import Program
@@ -58,10 +57,7 @@ def is_checked(explainer):
 
 def _compare(explainer, rows, answers):
     if _differ(explainer, [a[:1] for a in answers], [a[1:2] for a in answers]):
-        warnings.warn(
-            f"Expected {explainer.model.name!r} to answer equal inputs alike, received two"
-            " answers for two copies of one: it is random at inference. A heatmap shows one"
-            " draw; take the mean of several.", RandomModelWarning, stacklevel=7)
+        warn_of_randomness(repr(explainer.model.name), stacklevel=8)
         return False
     if _is_faithful(explainer, rows, answers):
         return False

@@ -15,6 +15,7 @@ from keras_explain.graph.probing import random_numbers
 MOST_TRIES = 64  # values that are looked at, from the output back
 REACTS = 1e-5  # of its scores: what a score must change by
 BYPASS = 1e-3  # of that: what goes around a map is less
+HEARD = 1e-5  # of the largest change: what a cell changes by that heard of another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,37 @@ def mark_cells(value, places):
         cells = cells.T
     channel = ({1, 2, 3} - {rows.axis, columns.axis}).pop()
     return np.expand_dims(cells, channel - 1)
+
+
+def have_attended(program, source, value):
+    """Whether most cells of a map have heard of any other, through tokens that attend to all.
+
+    Found out by changing one of the first tokens. Where they have, the model may keep its evidence
+    in any cell, whichever part of the image it comes from.
+    """
+    seen = program.ancestors([value])
+    if not any(len(v.spec.shape) == 3 for v in (*seen, value)):
+        return False
+    places = follow_image(program, source)
+    first = next((v for v in places if v in seen and v is not value and read_grid(places[v])), None)
+    if first is None:
+        return False
+    cells = mark_cells(value, places.get(value))
+    if cells is None and len(value.spec.shape) == 3 and value.spec.shape[1]:
+        cells = np.arange(value.spec.shape[1])[:, None]
+    part = program.with_outputs([value]).split([first])[1]
+    given = {v: random_numbers(v.spec, free=8) for v in part.inputs}
+    try:
+        before = part([given[v] for v in part.inputs])[0]
+        other = ops.where(mark_cells(first, places[first]) == 0, -given[first], given[first])
+        after = part([other if v is first else given[v] for v in part.inputs])[0]
+    except Exception:  # a model may refuse random features with any error
+        return False
+    if cells is None:
+        return False
+    change = np.abs(ops.convert_to_numpy(ops.cast(after - before, "float32")))[0]
+    each = [change[np.broadcast_to(cells == k, change.shape)].max() for k in range(cells.max() + 1)]
+    return bool(np.mean(np.array(each) > HEARD * max(each)) > 0.5)
 
 
 def _tells_all(program, value, places):

@@ -44,6 +44,24 @@ def vit():
             hub.models.ViTImageClassifierPreprocessor, hub.layers.ViTImageConverter))
 
 
+def deit():
+    return classifier("DeiT", hub.models.DeiTBackbone(
+        image_shape=(SIZE, SIZE, 3), patch_size=8, num_layers=2, num_heads=2, hidden_dim=16,
+        intermediate_dim=32))
+
+
+def mit():
+    return classifier("MiT", hub.models.MiTBackbone(
+        layerwise_depths=[1, 1], image_shape=(SIZE, SIZE, 3), hidden_dims=[8, 16], num_layers=2,
+        layerwise_num_heads=[1, 2], layerwise_sr_ratios=[2, 1], max_drop_path_rate=0.0,
+        layerwise_patch_sizes=[7, 3], layerwise_strides=[4, 2]))
+
+
+def swin():
+    return classifier("SwinTransformer", hub.models.SwinTransformerBackbone(
+        image_shape=(SIZE, SIZE, 3), embed_dim=8, depths=(2, 2), num_heads=(1, 2), window_size=4))
+
+
 def densenet():
     return classifier("DenseNet", hub.models.DenseNetBackbone(
         stackwise_num_repeats=[1, 1, 1], compression_ratio=0.5, growth_rate=8,
@@ -117,16 +135,38 @@ def pictures():
     return coarse.repeat(8, 1).repeat(8, 2)  # 48 x 64: the middle 48 x 48 is seen
 
 
-@pytest.mark.parametrize("make", [resnet, vgg, vit, densenet, csp, mobilenet, hgnet])
+def efficientnet():
+    return classifier("EfficientNet", hub.models.EfficientNetBackbone(
+        width_coefficient=0.5, depth_coefficient=0.5, stackwise_kernel_sizes=[3, 5],
+        stackwise_num_repeats=[1, 1], stackwise_input_filters=[16, 16],
+        stackwise_output_filters=[16, 24], stackwise_expansion_ratios=[1, 6],
+        stackwise_strides=[1, 2], stackwise_block_types=["v1", "v1"],
+        stackwise_squeeze_and_excite_ratios=[0.25, 0.25], min_depth=None,
+        include_stem_padding=True, use_depth_divisor_as_min_depth=True,
+        cap_round_filter_decrease=True, stem_conv_padding="valid", batch_norm_momentum=0.9,
+        batch_norm_epsilon=1e-5, dropout=0, projection_activation=None))
+
+
+def xception():
+    return classifier("Xception", hub.models.XceptionBackbone(
+        stackwise_conv_filters=[[8, 8], [16, 16]], stackwise_pooling=[True, False],
+        image_shape=(SIZE, SIZE, 3)))
+
+
+@pytest.mark.filterwarnings("ignore::keras_explain.explainers._cam.AttendedMapWarning")
+@pytest.mark.parametrize("make", [resnet, vgg, vit, deit, mit, swin, densenet, csp, mobilenet,
+                                  hgnet, efficientnet, xception])
 def test_pictures(make, pictures):
     task = alive(make())
     want = task.predict(pictures, verbose=0)
-    options = {"reshape": (4, 4)} if make is vit else {}
-    for builder, given in ((kx.hires_cam, options), (kx.saliency, {}), (kx.occlusion, {})):
+    for builder, given in ((kx.hires_cam, {"signed": True}), (kx.saliency, {}),
+                           (kx.integrated_gradients, {"steps": 4}),
+                           (kx.occlusion, {"patch_size": 8}), (kx.rise, {"samples": 20})):
         found = builder(task, **given).predict(pictures, verbose=0)
         np.testing.assert_allclose(found["predictions"], want, atol=1e-5)
         assert found["heatmap"].shape == (3, 48, 64)
-        assert not found["heatmap"][:, :, :7].any() and not found["heatmap"][:, :, 57:].any()
+        if builder is not kx.rise:  # whose masks are laid over the whole picture
+            assert not found["heatmap"][:, :, :7].any() and not found["heatmap"][:, :, 57:].any()
         assert found["heatmap"][:, :, 8:56].any()
     for given in (task, task.predict):
         said = LimeImageExplainer(given).explain(pictures[0], samples=20, top=3, verbose=0)
@@ -215,3 +255,66 @@ def test_callbacks_take_texts_while_a_classifier_is_tuned(builder, tmp_path):
     callback = kx.callbacks.ExplanationCallback(builder, texts, y, log_dir=str(tmp_path), name="t")
     task.fit(texts, y, epochs=1, verbose=0, callbacks=[callback])
     assert list((tmp_path / "explanations" / "t").rglob("events*"))
+
+
+def test_each_level_of_a_detector_is_read():
+    """RetinaNet: a box of one level has its map at that level, and none at the others."""
+    keras.utils.set_random_seed(0)
+    size = 64
+    encoder = hub.models.ResNetBackbone(
+        input_conv_filters=[64], input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 16, 16, 16], stackwise_num_blocks=[1] * 4,
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block", use_pre_activation=False, image_shape=(size, size, 3))
+    detector = hub.models.RetinaNetObjectDetector(
+        hub.models.RetinaNetBackbone(image_encoder=encoder, min_level=3, max_level=5, use_p5=True,
+                                     image_shape=(size, size, 3)),
+        num_classes=3, bounding_box_format="yxyx", pre_logits_num_conv_layers=1)
+    x = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype("float32")
+    anchors = [9 * cells**2 for cells in (8, 4, 2)]
+    assert detector.output["cls_logits"].shape[1] == sum(anchors)
+    for level, first in enumerate(np.cumsum([0, *anchors[:2]])):
+        def score(outputs, first=int(first)):
+            return outputs["cls_logits"][:, first, 1]  # of the box in the upper left corner
+
+        with pytest.warns(UserWarning, match=r"of 3 layers.*re_lu_1 \(node_index=2\)"):
+            merged = keras.ops.convert_to_numpy(
+                kx.hires_cam(detector, target=score, signed=True)(x)["heatmap"])
+        alone = [keras.ops.convert_to_numpy(kx.hires_cam(
+            detector, target=score, signed=True, layer="classification_head/re_lu_1",
+            node_index=k)(x)["heatmap"]) for k in range(3)]
+        assert alone[level].any() and not any(alone[k].any() for k in range(3) if k != level)
+        np.testing.assert_allclose(merged, alone[level], atol=1e-5 * np.abs(merged).max())
+        cell = 8 * 2**level
+        near = np.abs(merged)[:, : 2 * cell + cell // 2, : 2 * cell + cell // 2].sum()
+        assert near > 0.95 * np.abs(merged).sum()
+
+
+# A planted cause ---------------------------------------------------------------------------------
+
+
+def plant(count, seed):
+    """Noise in which one square of 8 x 8 pixels tells the class by its color, and where it is."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 0.3, (count, SIZE, SIZE, 3)).astype("float32")
+    y, cells = rng.integers(0, 2, count), rng.integers(0, SIZE // 8, (count, 2))
+    for image, label, (row, column) in zip(x, y, 8 * cells, strict=True):
+        image[row : row + 8, column : column + 8] = [2, -1, -1] if label else [-1, 2, -1]
+    return x, y, cells @ [SIZE // 8, 1]
+
+
+@pytest.mark.filterwarnings("ignore:Layer 'attn'")
+@pytest.mark.parametrize("make", [vit, deit, mit, swin])
+def test_the_deciding_patch_is_found_and_maps_of_attended_tokens_are_warned_of(make):
+    model = bare(make())
+    model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy",
+                  metrics=["accuracy"])
+    x, y, _ = plant(1500, 0)
+    model.fit(x, y, epochs=6, batch_size=50, verbose=0)
+    x, y, cells = plant(32, 1)
+    assert model.evaluate(x, y, verbose=0)[1] > 0.95
+    maps = kx.local_linear(model).predict(x, verbose=0)["heatmap"]
+    maps = maps.reshape(32, SIZE // 8, 8, SIZE // 8, 8).sum(axis=(2, 4)).reshape(32, -1)
+    assert (maps.argmax(axis=1) == cells).mean() > 0.6  # one in 16 by chance
+    with pytest.warns(UserWarning, match="have attended to all others"):
+        kx.hires_cam(model)

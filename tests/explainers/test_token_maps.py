@@ -1,5 +1,7 @@
 """Transformers tell the grid of their tokens by what they compute: no `reshape=`, no names."""
 
+import warnings
+
 import autodiff
 import keras
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from keras import layers, ops
 
 import keras_explain as kx
+from keras_explain.explainers._cam import AttendedMapWarning
 from keras_explain.explainers._token_maps import Grid
 
 SIZE, PATCH, WIDTH = (24, 16), 4, 8
@@ -254,3 +257,23 @@ def test_explained_transformers_are_saved(tmp_path):
     again = keras.models.load_model(tmp_path / "explained.keras")
     np.testing.assert_allclose(again.predict(pictures(), verbose=0)["heatmap"],
                                explained.predict(pictures(), verbose=0)["heatmap"], atol=1e-6)
+
+
+# Where evidence is kept, and where it comes from -------------------------------------------------
+
+
+def test_maps_of_tokens_that_attended_to_all_are_warned_of():
+    model = transformer(before=1)
+    with pytest.warns(AttendedMapWarning, match="block2/norm1.*local_linear"):
+        kx.hires_cam(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kx.hires_cam(model, layer="embed")
+
+
+@pytest.mark.parametrize("block", [layers.Dense(WIDTH, activation="gelu"),
+                                   layers.Conv1D(WIDTH, 3, padding="same")])
+def test_tokens_that_heard_of_few_others_are_no_reason_for_a_warning(block):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kx.hires_cam(transformer("mean", [block], positions=False))

@@ -58,6 +58,9 @@ IMAGE = ANY | {
     "crop": lambda x: layers.Cropping2D(((1, 0), (0, 1)))(x) if min(x.shape[1:3]) > 2 else x,
     "pad": lambda x: layers.ZeroPadding2D(1)(x),
     "slice": lambda x: x[:, 1:] if x.shape[1] > 3 else x,
+    "resize": lambda x: layers.Resizing(7, 4)(x),
+    "resize, crop": lambda x: layers.Resizing(4, 4, crop_to_aspect_ratio=True)(x),
+    "place": lambda x: layers.Rescaling(0.5, offset=draw(x.shape[1:], 1, 5)[0])(x),
 }
 SEQUENCE = ANY | {
     "conv": lambda x: layers.Conv1D(4, 3, padding="same")(x),
@@ -127,6 +130,24 @@ def check_gradient(model, x):
     np.testing.assert_allclose(found, wanted.sum(axis=-1), atol=1e-5 + 1e-4 * np.abs(wanted).max())
 
 
+def check_tokens(model):
+    """The evidence of each token is its embedding times the gradient by its row of the table."""
+    (table,) = [v for v in model.variables if v.path.endswith("embeddings")]
+    order = [3, 8, 1, 5, 2, 7, 4]  # each row of the table once
+    ids = np.array([order], model.inputs[0].dtype)
+
+    def score(values):
+        with keras.StatelessScope(state_mapping=[(table, values * 1.0)]):
+            return ops.sum(model(ids, training=False)[:, 1])
+
+    rows = ops.convert_to_numpy(table)
+    wanted = (rows * autodiff.gradient(score, rows)).sum(axis=-1)[order]
+    explained = kx.gradient_x_input(model, target=1, score="probability" if _ends_in_softmax(model)
+                                    else "logit")
+    found = ops.convert_to_numpy(explained(ids)["heatmap"])[0]
+    np.testing.assert_allclose(found, wanted, atol=1e-5 + 1e-4 * np.abs(wanted).max())
+
+
 def _ends_in_softmax(model):
     return model.layers[-1].activation is keras.activations.softmax
 
@@ -167,5 +188,6 @@ def test_a_program_computes_its_model(table, start, depth):
             out = kx.saliency(model)(x)["predictions"]
             np.testing.assert_allclose(ops.convert_to_numpy(out),
                                        ops.convert_to_numpy(model(x, training=False)), atol=1e-5)
+            check_tokens(model)
 
     check()
