@@ -140,9 +140,10 @@ class SavedExplainer:
                 return None, (f"Expected {name} without NaN and infinity, received some. Mend or"
                               " leave out this row.")
         target = arrays.get("target")
-        if target is not None and not -1 <= target < self.classes:
+        is_bool = target is not None and np.asarray(row["target"]).dtype.kind == "b"
+        if is_bool or target is not None and not -1 <= target < self.classes:
             return None, (f"Expected a target from -1 (top class) to {self.classes - 1},"
-                          f" received {target}. Count classes from 0.")
+                          f" received {row['target']}. Count classes from 0.")
         return arrays, ""
 
     def _ask(self, checked, indices, answers, errors):

@@ -128,13 +128,14 @@ def test_numbers_that_a_cast_would_change_are_refused(exported):
     path, _ = exported
     explain = SavedExplainer(path, "explain_class")
     (name,) = set(explain.inputs) - {"target"}
-    rows = list(KINDS["functional"].inputs(6).astype("float64"))
+    rows = list(KINDS["functional"].inputs(7).astype("float64"))
     rows[1][0, 0, 0] = 1e300
     rows[2][0, 0, 0] = np.inf
     rows[3][0, 0, 0] = -np.inf
-    answer = explain({name: rows, "target": [0, 0, 0, 0, 2**32 + 1, -(2**32)]})
+    answer = explain({name: rows, "target": [0, 0, 0, 0, 2**32 + 1, -(2**32), True]})
     errors = list(answer["error"])
     assert errors[0] == ""
+    assert "Expected a target from -1 (top class) to 3, received True" in errors[6]
     assert "received 1e+300, which is out of its range" in errors[1]
     assert "without NaN and infinity" in errors[2] and "without NaN and infinity" in errors[3]
     assert errors[4] == ("Expected int32 for target, received 4294967297, which is out of its"
