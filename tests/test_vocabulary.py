@@ -38,6 +38,7 @@ SHARED = {
     "normalize": ("raw numbers or a range", {None}),
     "resize": ("enlarge a map to the input's size", {True}),
     "signed": ("whether the sign is kept or meant", {False, None}),
+    "channels": ("whether each channel gets a number", {None}),
     "top": ("how many of the best classes are asked for", {None}),
     # numbers of a method
     "baseline": ("what stands in for hidden parts", {None, "mean", ""}),
@@ -84,7 +85,7 @@ OWN = {
     "rise": {"grid", "probability", "estimator", "sampling"},
     "smooth_grad": {"noise", "form"},
     "integrated_gradients": {"method"},
-    "score_cam": {"channels"},
+    "score_cam": {"channels"}, "series": {"times"},
     "finite_differences": {"epsilon", "channel_axis"},
     "export": {"signatures", "image_options", "format", "versioned", "overwrite"},
     "SavedExplainer": {"signature", "outputs", "columns"},

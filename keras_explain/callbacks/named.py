@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from keras_explain.callbacks._options import CallbackOptions
 from keras_explain.callbacks.explanation import ExplanationCallback
 from keras_explain.explainers._choice import choose_cam, name_of
-from keras_explain.explainers._options import FeatureMapOptions, SignedOptions
+from keras_explain.explainers._options import FeatureMapOptions, SignedInputOptions
 from keras_explain.explainers.grad_cam import GradCAM
 from keras_explain.explainers.occlusion import Occlusion, OcclusionOptions, occlusion
 from keras_explain.explainers.saliency import Saliency, saliency
@@ -24,7 +24,7 @@ class OcclusionCallbackOptions(CallbackOptions, OcclusionOptions, total=False):
     """The options of the callback and those of `occlusion`."""
 
 
-class SaliencyCallbackOptions(CallbackOptions, SignedOptions, total=False):
+class SaliencyCallbackOptions(CallbackOptions, SignedInputOptions, total=False):
     """The options of the callback and those of `saliency`."""
 
 
@@ -110,7 +110,7 @@ class SaliencyCallback(ExplanationCallback):
             y: true classes, shown beside the answers.
             **options: those of `SaliencyCallbackOptions`; `help` shows each.
         """
-        build, options = _split(saliency, SignedOptions, options)
+        build, options = _split(saliency, SignedInputOptions, options)
         super().__init__(build, data, y, **options)
 
 

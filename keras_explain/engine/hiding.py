@@ -177,11 +177,12 @@ def inpaint(pixels, seen, axes, sigmas=None):
 
     Args:
         pixels: float32 of shape (N, ...).
-        seen: how much each place is seen, 0 to 1, shape (N, *sizes).
+        seen: how much each place is seen, 0 to 1, shape (N, *sizes), or of as many axes.
         axes: of the places.
         sigmas: standard deviation in pixels for each axis; None: a twentieth of it.
     """
-    seen = expand_mask(seen, len(pixels.shape), axes)
+    if len(seen.shape) < len(pixels.shape):
+        seen = expand_mask(seen, len(pixels.shape), axes)
     visible = pixels * seen
     mean = ops.divide_no_nan(ops.sum(visible, axis=axes, keepdims=True),
                              ops.sum(seen, axis=axes, keepdims=True))
@@ -198,9 +199,11 @@ class Fills:
         fills: as `split` gives them.
         sigmas: of "inpaint", see there.
         data: see `baseline`.
+        places: axes of what is seen or hidden, where these are not `axes` alone.
     """
 
-    def __init__(self, image, axes, fills, sigmas=None, data=None):
+    def __init__(self, image, axes, fills, sigmas=None, data=None, places=None):
+        self.places = axes if places is None else places
         self.image, self.axes, self.sigmas, self.count = image, axes, sigmas, len(fills)
         named = [i for i, f in enumerate(fills) if isinstance(f, str) and f == "inpaint"]
         self.inpainted = named[0] if named else None
@@ -233,7 +236,8 @@ class Fills:
         if self.inpainted is None:
             return found
         pixels = ops.cast(ops.take(self.image, which // self.count, axis=0), "float32")
-        painted = inpaint(pixels, ops.cast(seen, "float32"), self.axes, self.sigmas)
+        seen = expand_mask(ops.cast(seen, "float32"), len(pixels.shape), self.places)
+        painted = inpaint(pixels, seen, self.axes, self.sigmas)
         painted = to_dtype(painted, found.dtype)
         chosen = ops.equal(which % self.count, self.inpainted)
         return ops.where(ops.reshape(chosen, (-1, *[1] * (len(found.shape) - 1))), painted, found)

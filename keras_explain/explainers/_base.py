@@ -37,6 +37,7 @@ class Explainer(keras.layers.Layer):
     Args:
         model: a built `keras.Model`. It is shared, never changed.
         target, output, input, score: what is asked, see `Question`.
+        channels: "keep" for a number for each channel of an input; for maps of inputs alone.
         normalize: None (raw numbers), "max" (largest magnitude is 1) or "range" (0 to 1).
         name, dtype, trainable: as for every Keras layer; heatmaps are float32.
     """
@@ -51,12 +52,14 @@ class Explainer(keras.layers.Layer):
     def __init__(
         self, model: keras.Model, *, target: Target = None, output: str | int | None = None,
         input: str | int | Sequence[str | int] | None = None, score: Score | None = "logit",
-        normalize: Literal["max", "range"] | None = None, name: str | None = None,
+        normalize: Literal["max", "range"] | None = None,
+        channels: Literal["keep"] | None = None, name: str | None = None,
         dtype: Any = "float32", trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, autocast=False, trainable=trainable)
         check_choice("normalize", normalize, NORMALIZE)
-        self.question = Question(model, target=target, output=output, input=input, score=score)
+        self.question = Question(model, target=target, output=output, input=input, score=score,
+                                 channels=channels)
         self.model, self.normalize, self._padding = model, normalize, {}
 
     def explain_inputs(self, default: Sequence[Any]) -> None:
@@ -66,7 +69,7 @@ class Explainer(keras.layers.Layer):
         self._padding = {v: find_padding(self.question.program, v)
                          for v in self.question.explained} if self.at_input_size else {}
 
-    def data_of(self, value: Any, values: list[Any]) -> Any:
+    def _data_of(self, value, values):
         """Which moments of an explained input are data: bool (N, T); None without padding."""
         find = self._padding.get(value)
         return None if find is None else find(values)
@@ -139,7 +142,7 @@ class Explainer(keras.layers.Layer):
                 for m, v in zip(maps, shown, strict=True)]
 
     def _without_padding(self, heatmap, value, values):
-        data = self.data_of(value, values)
+        data = self._data_of(value, values)
         if data is not None:
             data = expand_mask(data, len(heatmap.shape), (1,))
             return ops.where(data, heatmap, ops.zeros_like(heatmap))
@@ -189,6 +192,7 @@ class Explainer(keras.layers.Layer):
             "input": list(asked.input) if isinstance(asked.input, tuple) else asked.input,
             "score": asked.score,
             "normalize": self.normalize,
+            **({"channels": asked.channels} if asked.channels else {}),
         }
 
     @classmethod

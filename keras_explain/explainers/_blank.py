@@ -5,7 +5,7 @@ from keras import ops, tree
 
 from keras_explain.engine import hiding
 from keras_explain.graph import targets
-from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.axes import space_axes
 from keras_explain.graph.probing import to_float64
 from keras_explain.graph.steps import Value
 
@@ -39,7 +39,7 @@ def compare_to_baseline(question, values, baselines):
     same = np.ones(len(values[0]), bool)
     for value, baseline in zip(question.explained, baselines, strict=True):
         x = values[question.index(value)]
-        hidden = hiding.baseline(x, heatmap_axes(question.program, value), baseline)
+        hidden = hiding.baseline(x, space_axes(question.program, value), baseline)
         same &= np.abs(to_float64(x) - to_float64(hidden)).reshape(len(same), -1).max(axis=1) < 1e-6
     return [HIDES_NOTHING if s else None for s in same]
 

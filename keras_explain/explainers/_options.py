@@ -74,6 +74,17 @@ class FeatureMapOptions(Options, total=False):
     ]
 
 
+class InputOptions(Options, total=False):
+    """What maps with a number for each value of an input take besides."""
+
+    channels: Annotated[
+        Literal["keep"] | None,
+        'None gives one number for each place of an image or moment of a series; "keep" one for '
+        'each of its channels there, as one wants it of the channels of a series: heatmaps of '
+        'shape (N, T, F), or (N, H, W, C).',
+    ]
+
+
 class SignedOptions(Options, total=False):
     """What gradient maps take besides."""
 
@@ -82,3 +93,7 @@ class SignedOptions(Options, total=False):
         "True keeps the sign and sums over the channels: positive where more of the input "
         "raises the score; False takes the largest magnitude over the channels.",
     ]
+
+
+class SignedInputOptions(SignedOptions, InputOptions, total=False):
+    """What gradients by the input take besides."""

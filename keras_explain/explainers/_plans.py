@@ -7,7 +7,7 @@ from keras_explain.engine.folding import fold
 from keras_explain.engine.windows.adaptive import Search
 from keras_explain.engine.windows.plan import Plan, plannable
 from keras_explain.engine.windows.report import report
-from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.axes import heatmap_axes, space_axes
 from keras_explain.graph.sizing import settle_sizes
 
 # Below this factor of counted work, windows are not worth their overhead.
@@ -26,11 +26,11 @@ def make_grid(program, value, patch_size, stride):
         ValueError: another count, a patch that is larger than the input, or an input of any size
             without a patch.
     """
-    sizes = [value.spec.shape[a] for a in heatmap_axes(program, value)]
-    patch = patch_size or [sliding.default_patch(value, s) for s in sizes]
-    patch = patch * len(sizes) if len(patch) == 1 else patch
-    step = stride or [max(1, p // 2) for p in patch]
-    step = step * len(sizes) if len(step) == 1 else step
+    axes, space = heatmap_axes(program, value), space_axes(program, value)
+    sizes = [value.spec.shape[a] for a in axes]
+    patch = patch_size or [sliding.default_patch(value, value.spec.shape[a]) for a in space]
+    patch = _over_axes(patch, axes, space)
+    step = _over_axes(stride or [max(1, p // 2) for p in patch], axes, space)
     if len(patch) != len(sizes) or len(step) != len(sizes):
         raise ValueError(
             f"Expected one `patch_size` and `stride`, or {len(sizes)} (one per axis of the"
@@ -71,6 +71,16 @@ def make_plan(program, value, grid, engine, precision, search):
     return reason
 
 
+def _over_axes(numbers, axes, space):
+    """One number for each axis: a single one is that of each axis of space, channels go one by one.
+    """
+    numbers = list(numbers) * (len(space) if len(numbers) == 1 else 1)
+    if len(numbers) != len(space):
+        return numbers
+    by_axis = dict(zip(space, numbers, strict=True))
+    return [by_axis.get(a, 1) for a in axes]
+
+
 class SizedPlans:
     """The plans of a model that leaves sizes free, for each size that was asked about.
 
@@ -105,6 +115,8 @@ class SizedPlans:
         for place, grid in zip(self.places, self.grids, strict=True):
             value = program.inputs[place]
             sizes = [value.spec.shape[a] for a in heatmap_axes(program, value)]
+            if len(grid) != len(sizes):
+                return None  # a patch for each channel, which is no map with channels
             if any(patch > size for (patch, _), size in zip(grid, sizes, strict=True)):
                 return None
             plans.append(make_plan(folded, value, grid, "auto", "float32", "full"))

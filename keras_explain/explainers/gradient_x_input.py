@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Options
+from keras_explain.explainers._options import InputOptions
 from keras_explain.explainers.saliency import maps_of
 from keras_explain.graph import steps as kinds
 from keras_explain.graph.models import inner_layers
@@ -55,7 +55,7 @@ def _find_multiplying(program, cut):
 
 
 @spell_out(GradientXInput)
-def gradient_x_input(model: keras.Model, **options: Unpack[Options]) -> ExplainedModel:
+def gradient_x_input(model: keras.Model, **options: Unpack[InputOptions]) -> ExplainedModel:
     """Build a model that shows what each pixel contributes, to first order.
 
     The gradient of the class's logit times the input, summed over the channels: exactly the
@@ -70,7 +70,7 @@ def gradient_x_input(model: keras.Model, **options: Unpack[Options]) -> Explaine
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
-        **options: those of `Options`; `help` shows each.
+        **options: those of `InputOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is signed, float32 of shape

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._modified_gradient import ModifiedGradient
-from keras_explain.explainers._options import SignedOptions
+from keras_explain.explainers._options import SignedInputOptions
 from keras_explain.explainers._relu import hides_relu, is_relu
 from keras_explain.signatures import spell_out
 
@@ -50,7 +50,7 @@ class _Guided:
 
 
 @spell_out(GuidedBackprop)
-def guided_backprop(model: keras.Model, **options: Unpack[SignedOptions]) -> ExplainedModel:
+def guided_backprop(model: keras.Model, **options: Unpack[SignedInputOptions]) -> ExplainedModel:
     """Build a model that shows edges which feed the class, and do not trust it.
 
     The gradient of the class's logit by the input, where each ReLU on the way back also stops
@@ -68,7 +68,7 @@ def guided_backprop(model: keras.Model, **options: Unpack[SignedOptions]) -> Exp
         model: a built `keras.Model` with ReLU or ReLU6: as layers, functions, activations of
             other layers, or operations, also in nested models. Never changed.
         signed: True keeps the sign, summed over the channels; else the largest magnitude.
-        **options: those of `SignedOptions`; `help` shows each.
+        **options: those of `SignedInputOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape (N, H, W)

@@ -10,10 +10,10 @@ from keras_explain import backend
 from keras_explain.checks import check_choice, check_positive
 from keras_explain.engine import baselines, hiding
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Baseline, Options
+from keras_explain.explainers._options import Baseline, InputOptions
 from keras_explain.explainers._repeated import RepeatedGradients
 from keras_explain.explainers.saliency import maps_of
-from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.axes import space_axes
 from keras_explain.signatures import spell_out
 
 METHODS = ("gauss_legendre", "midpoint")
@@ -120,8 +120,8 @@ class IntegratedGradients(RepeatedGradients):
         x = values[self.question.index(value)]
         if self.stacked[i]:
             return ops.zeros_like(x[:1], dtype="float32") + ops.convert_to_tensor(given)
-        return hiding.baseline(x, heatmap_axes(self.question.program, value), given,
-                               self.data_of(value, values))
+        return hiding.baseline(x, space_axes(self.question.program, value), given,
+                               self._data_of(value, values))
 
     def get_config(self):
         return {**super().get_config(), "steps": self.steps, "method": self.method,
@@ -138,7 +138,7 @@ def _quadrature(method, steps):
     return nodes.astype("float32"), weights.astype("float32")
 
 
-class IntegratedGradientsOptions(Options, total=False):
+class IntegratedGradientsOptions(InputOptions, total=False):
     """What `integrated_gradients` takes besides."""
 
     baseline: Annotated[

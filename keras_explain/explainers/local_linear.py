@@ -9,7 +9,7 @@ from keras_explain import backend
 from keras_explain.engine.holding.plan import hold_gates
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Options
+from keras_explain.explainers._options import InputOptions
 from keras_explain.explainers.saliency import maps_of
 from keras_explain.graph.opening import append_function, open_steps
 from keras_explain.graph.precision import HALF
@@ -107,7 +107,7 @@ def _find_reached(program, cut):
 
 
 @spell_out(LocalLinear)
-def local_linear(model: keras.Model, **options: Unpack[Options]) -> ExplainedModel:
+def local_linear(model: keras.Model, **options: Unpack[InputOptions]) -> ExplainedModel:
     """Build a model that splits the logit into what each token or pixel contributes.
 
     A network multiplies what it is given by numbers that it computes from the same: attention
@@ -129,7 +129,7 @@ def local_linear(model: keras.Model, **options: Unpack[Options]) -> ExplainedMod
     Args:
         model: a built `keras.Model` of Keras's layers, `keras.ops` and layers made of them.
             Never changed.
-        **options: those of `Options`; `help` shows each. The score is always the logit; a
+        **options: those of `InputOptions`; `help` shows each. The score is always the logit; a
             callable `target` has to be written with `keras.ops`.
 
     Returns:

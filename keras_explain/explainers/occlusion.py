@@ -17,7 +17,7 @@ from keras_explain.engine.windows.run import by_chunks, drops, image_by_image
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Baseline, Options, PerAxis
+from keras_explain.explainers._options import Baseline, InputOptions, PerAxis
 from keras_explain.explainers._plans import (
     SizedPlans,
     check_search,
@@ -25,7 +25,7 @@ from keras_explain.explainers._plans import (
     make_plan,
     report_plan,
 )
-from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.axes import heatmap_axes, image_like, space_axes
 from keras_explain.graph.rows import take_rows
 from keras_explain.graph.sizing import has_free_sizes
 from keras_explain.signatures import spell_out
@@ -120,8 +120,9 @@ class Occlusion(Explainer):
                 self.question.explained, self.grids, plans, self.fills, strict=True):
             image = values[self.question.index(value)]
             axes = heatmap_axes(self.question.program, value)
-            sigmas = [max(1.0, patch / 2) for patch, _ in grid]
-            fills = hiding.Fills(image, axes, fills, sigmas, self.data_of(value, values))
+            space = space_axes(self.question.program, value)
+            sigmas = [max(1.0, grid[axes.index(a)][0] / 2) for a in space]
+            fills = hiding.Fills(image, space, fills, sigmas, self._data_of(value, values), axes)
             if isinstance(plan, Plan):
                 lost = self._drops_by_windows(fast, values, plan, fills, chosen)
             else:
@@ -202,7 +203,7 @@ class Occlusion(Explainer):
         }
 
 
-class OcclusionOptions(Options, total=False):
+class OcclusionOptions(InputOptions, total=False):
     """What `occlusion` takes besides."""
 
     patch_size: Annotated[

@@ -15,8 +15,8 @@ from keras_explain.engine.folding import bind, fold
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Baseline, Options
-from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.explainers._options import Baseline, InputOptions
+from keras_explain.graph.axes import heatmap_axes, image_like, space_axes
 from keras_explain.graph.rows import take_rows
 from keras_explain.signatures import spell_out
 
@@ -61,8 +61,11 @@ class RISE(Explainer):
                 "Expected inputs of numbers, of which a part can be hidden, received strings. Use"
                 " `saliency` or `LimeTextExplainer`."
             )
-        sizes = [value.spec.shape[a] for a in heatmap_axes(self.question.program, value)]
-        grid = self.grid * len(sizes) if len(self.grid) == 1 else self.grid
+        axes, space = (f(self.question.program, value) for f in (heatmap_axes, space_axes))
+        sizes = [value.spec.shape[a] for a in axes]
+        grid = self.grid * len(space) if len(self.grid) == 1 else self.grid
+        if len(grid) == len(space) < len(axes):  # channels are no places to blur, either
+            grid = _with_channels(grid, axes, space, [value.spec.shape[a] for a in axes])
         if len(grid) != len(sizes):
             raise ValueError(
                 f"Expected one `grid`, or {len(sizes)} (one per axis of the input"
@@ -93,7 +96,8 @@ class RISE(Explainer):
             index, axes = self.question.index(value), heatmap_axes(self.question.program, value)
             image = values[index]
             sizes = [ops.shape(image)[a] for a in axes]
-            fills = hiding.Fills(image, axes, fills, data=self.data_of(value, values))
+            fills = hiding.Fills(image, space_axes(self.question.program, value), fills,
+                                 data=self._data_of(value, values), places=axes)
 
             def score(pairs, index=index, axes=axes, sizes=sizes, fills=fills, design=design):
                 masks = _masks(design, pairs % self.samples, sizes)
@@ -148,6 +152,11 @@ class RISE(Explainer):
                 "batch_size": self.batch_size}
 
 
+def _with_channels(grid, axes, space, sizes):
+    cells = dict(zip(space, grid, strict=True))
+    return tuple(cells.get(a, size) for a, size in zip(axes, sizes, strict=True))
+
+
 class _Designs:
     """Hides arrays from Keras, which would track them as attributes of the layer."""
 
@@ -184,7 +193,7 @@ def _product(sizes):
     return product
 
 
-class RISEOptions(Options, total=False):
+class RISEOptions(InputOptions, total=False):
     """What `rise` takes besides."""
 
     samples: Annotated[

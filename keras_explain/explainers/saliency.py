@@ -8,7 +8,7 @@ from keras import ops
 from keras_explain.checks import check_bool
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import SignedOptions
+from keras_explain.explainers._options import SignedInputOptions
 from keras_explain.graph.axes import channel_axes
 from keras_explain.signatures import spell_out
 
@@ -66,7 +66,7 @@ def _over_channels(program, place, found, signed):
 
 
 @spell_out(Saliency)
-def saliency(model: keras.Model, **options: Unpack[SignedOptions]) -> ExplainedModel:
+def saliency(model: keras.Model, **options: Unpack[SignedInputOptions]) -> ExplainedModel:
     """Build a model that shows how strongly each pixel moves the score.
 
     The gradient of the class's logit by the input: the largest magnitude over the channels, or
@@ -79,7 +79,7 @@ def saliency(model: keras.Model, **options: Unpack[SignedOptions]) -> ExplainedM
 
     Args:
         model: a built `keras.Model`; subclassed models need not be traceable. Never changed.
-        **options: those of `SignedOptions`; `help` shows each.
+        **options: those of `SignedInputOptions`; `help` shows each.
 
     Returns:
         A `keras.Model` to {"predictions", "heatmap"}; the heatmap is float32 of shape

@@ -11,7 +11,7 @@ from keras_explain.engine import hiding, packing
 from keras_explain.engine.baselines import noise_axes, noise_scales
 from keras_explain.engine.noise import normal
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Baseline, SignedOptions
+from keras_explain.explainers._options import Baseline, SignedInputOptions
 from keras_explain.explainers._repeated import RepeatedGradients
 from keras_explain.explainers.saliency import maps_of
 from keras_explain.signatures import spell_out
@@ -84,7 +84,7 @@ class SmoothGrad(RepeatedGradients):
             if cut not in explained:
                 found.append(_range(point, range(1, len(point.shape))))
                 continue
-            scale, data = self.scales[explained.index(cut)], self.data_of(cut, values)
+            scale, data = self.scales[explained.index(cut)], self._data_of(cut, values)
             if data is not None:
                 data = hiding.expand_mask(data, len(point.shape), (1,))
             if scale is None:
@@ -112,7 +112,7 @@ def _range(point, axes, data=None):
     return found if data is None else ops.maximum(found, 0.0)
 
 
-class SmoothGradOptions(SignedOptions, total=False):
+class SmoothGradOptions(SignedInputOptions, total=False):
     """What `smooth_grad` takes besides."""
 
     samples: Annotated[

@@ -5,7 +5,14 @@ from keras_explain.graph.tokens import explainable_inputs, is_tokens
 
 
 def heatmap_axes(program, value):
-    """The axes of an input that its heatmap keeps: space, time, features; not channels."""
+    """The axes of an input that its heatmap keeps: space, time, features; channels if asked for."""
+    if value.keeps_channels:
+        return tuple(range(1, len(value.spec.shape)))
+    return space_axes(program, value)
+
+
+def space_axes(program, value):
+    """The axes along which the numbers of an input lie side by side; not channels."""
     if value.spec.dtype == "string":  # of the tokens or word counts that it becomes
         return (1,)
     rank, channel = len(value.spec.shape), program.channel_axis(value)
@@ -22,6 +29,25 @@ def channel_axes(program, value, rank):
     """The axes of a tensor of `rank` at `value` that its heatmap sums up."""
     kept = heatmap_axes(program, value)
     return tuple(a for a in range(1, rank) if a not in kept)
+
+
+def keep_channels(program, values):
+    """Let the heatmaps of inputs with channels have a number for each of them.
+
+    Raises:
+        ValueError: none of the inputs has channels.
+    """
+    found = [v for v in values if v.spec.dtype != "string"
+             and len(space_axes(program, v)) < len(v.spec.shape) - 1]
+    for value in found:
+        value.keeps_channels = True
+    whole = [v for v in values if len(v.spec.shape) > 2 and not is_tokens(program, v)]
+    if not found and not whole:
+        raise ValueError(
+            'Expected inputs with channels for channels="keep", received'
+            f" {[tuple(v.spec.shape) for v in values]}. Leave `channels` out: the heatmap has a"
+            " number for each value of the input as it is."
+        )
 
 
 def image_like(program):

@@ -7,12 +7,14 @@ from keras_explain import backend
 from keras_explain.checks import check_choice, is_integer
 from keras_explain.graph import targets, tokens
 from keras_explain.graph.asking import append_target
+from keras_explain.graph.axes import keep_channels
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_model
 from keras_explain.graph.program import Program, get_mask, set_mask
 from keras_explain.targets._target import Target
 
 SCORES = (None, "logit", "log_odds", "probability")
+CHANNELS = (None, "keep")
 HALF_SCALE = 256.0  # gradients below 6e-8 are zero in float16
 
 
@@ -30,6 +32,7 @@ class Question:
         score: "logit" (before softmax or sigmoid), "log_odds" (of the class against all others),
             "probability"; None: "log_odds" where a softmax or sigmoid ends the model, else
             "logit", which is the answer itself.
+        channels: "keep": heatmaps have a number for each channel of an input.
 
     Attributes:
         program: the traced model; its outputs are the logits of the explained answer (the
@@ -44,10 +47,12 @@ class Question:
             has nothing to ask them about; None where that is not known.
     """
 
-    def __init__(self, model, *, target=None, output=None, input=None, score="logit"):
+    def __init__(self, model, *, target=None, output=None, input=None, score="logit",
+                 channels=None):
         check_model(model)
+        check_choice("channels", channels, CHANNELS)
         check_choice("score", score, SCORES)
-        self.model, self.output = model, output
+        self.model, self.output, self.channels = model, output, channels
         self.input = tuple(input) if isinstance(input, list) else input
         self.signature, program = Program.trace(model)
         if targets.is_function(target) and output is None:
@@ -81,6 +86,8 @@ class Question:
                     f" {self.input!r}. Leave it out to explain all of them.")
             values = [_choose(self.signature, c, "input", self.model) for c in choices]
         self.explained = tuple(values)
+        if self.channels == "keep":
+            keep_channels(self.program, self.explained)
         if isinstance(self.signature, dict):
             names = {value: name for name, value in self.signature.items()}
             self.keys = tuple(names[v] for v in values)

@@ -20,7 +20,12 @@ CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv", "ConvTranspose")  # ke
 
 
 class Value:
-    """An edge of the program. `spec` is its symbolic shape and dtype."""
+    """An edge of the program. `spec` is its symbolic shape and dtype.
+
+    `keeps_channels` says of an input whether its heatmap has a number for each of its channels.
+    """
+
+    keeps_channels = False
 
     def __init__(self, spec):
         self.spec = keras.KerasTensor(spec.shape, spec.dtype, name=getattr(spec, "name", None))

@@ -7,7 +7,7 @@ from keras import ops
 from keras_explain.engine import hiding
 from keras_explain.engine.chunks import even, in_chunks
 from keras_explain.engine.folding import bind, fold
-from keras_explain.graph.axes import heatmap_axes, image_like
+from keras_explain.graph.axes import heatmap_axes, image_like, space_axes
 from keras_explain.graph.padding import find_padding
 from keras_explain.graph.question import Question
 from keras_explain.graph.rows import take_rows
@@ -62,7 +62,8 @@ class Trials(keras.layers.Layer):
         clean = ops.sum(scores * chosen, axis=-1)
         prepared, count = self.plan.prepare(heatmap), self.plan.count(sizes)
         data = subject.find_data and subject.find_data(values)
-        fills = hiding.Fills(image, subject.axes, thaw(self.plan.baseline), data=data)
+        fills = hiding.Fills(image, space_axes(asked.program, subject.value),
+                             thaw(self.plan.baseline), data=data, places=subject.axes)
 
         def score(pairs):
             which, k = pairs // count, pairs % count

@@ -16,6 +16,7 @@ from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Target
 from keras_explain.explainers._prepared import find_frame
 from keras_explain.graph import targets
+from keras_explain.graph.axes import space_axes
 from keras_explain.graph.question import SCORES
 from keras_explain.metrics._arrays import check_array, check_heatmaps
 from keras_explain.metrics._requests import add_classes, take_classes
@@ -70,7 +71,8 @@ class Evaluator:
             if input is None and len(question.explained) == 1:
                 input = question.index(question.explained[0])
         self.model = model
-        self._options = {"output": output, "input": input}
+        channels = None if self.explained is None else question.channels
+        self._options = {"output": output, "input": input, "channels": channels}
         self._callable = target if callable(target) else None
         self._subjects, self._graphs, self._is_asked = {}, {}, False
         self.target = _target(target, self._subject("probability").question.classes)
@@ -123,6 +125,8 @@ class Evaluator:
         if heatmaps is None:
             heatmaps = self.heatmaps(given)
         heatmaps = check_heatmaps(heatmaps, count)
+        heatmaps = self._with_channels(heatmaps, values[subject.index])
+        subject = self._subject("probability")
         if heatmaps.ndim - 1 != len(subject.axes):
             shape = tuple(values[subject.index].shape[a] for a in subject.axes)
             raise ValueError(
@@ -134,6 +138,20 @@ class Evaluator:
         if frame is not None and heatmaps.shape[1:] == frame.raw:
             heatmaps = frame.to_network(heatmaps)
         return values, self._enlarge(heatmaps, sizes), request
+
+    def _with_channels(self, heatmaps, x):
+        """Heatmaps of channels let them be watched; others then hold for each channel alike."""
+        subject = self._subject("probability")
+        if len(subject.axes) < x.ndim - 1 and heatmaps.shape == x.shape:
+            self._options["channels"] = "keep"
+            self._subjects.clear()
+            self._graphs.clear()
+        elif self._options["channels"] == "keep" and heatmaps.ndim == x.ndim - 1:
+            missing = set(subject.axes).difference(space_axes(subject.question.program,
+                                                              subject.value))
+            for axis in missing:
+                heatmaps = np.repeat(np.expand_dims(heatmaps, axis), x.shape[axis], axis)
+        return heatmaps
 
     def _enlarge(self, heatmaps, sizes):
         """Maps at the size of the input: those of a CAM lie where its cells look."""

@@ -8,6 +8,7 @@ from keras_explain.plots._coefficients import coefficient_maps
 from keras_explain.plots._comparison import comparison
 from keras_explain.plots._errors import confusion_matrix, error_gallery, gallery
 from keras_explain.plots._ranking import agreement, ranking
+from keras_explain.plots._series import series
 
 __all__ = ["agreement", "coefficient_maps", "comparison", "confusion_matrix", "error_gallery",
-           "gallery", "ranking"]
+           "gallery", "ranking", "series"]
