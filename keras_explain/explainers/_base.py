@@ -192,7 +192,7 @@ class Explainer(keras.layers.Layer):
             "input": list(asked.input) if isinstance(asked.input, tuple) else asked.input,
             "score": asked.score,
             "normalize": self.normalize,
-            **({"channels": asked.channels} if asked.channels else {}),
+            "channels": asked.channels,
         }
 
     @classmethod

@@ -59,7 +59,7 @@ class FeatureMap(Explainer):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(model, **options)
-        self.node_index, self.resize = node_index, check_bool("resize", resize)
+        self.resize, self.node_index = check_bool("resize", resize), node_index
         if node_index is not None:
             self.node_index = check_integer("node_index", node_index, 0)
         self.reshape = None if reshape is None else check_per_axis(
@@ -258,7 +258,8 @@ class FeatureMap(Explainer):
 
     def get_config(self):
         layer = list(self.named_layer) if self.several else self.named_layer
-        return {**super().get_config(), "layer": layer, "node_index": self.node_index,
+        inherited = {k: v for k, v in super().get_config().items() if k != "channels"}
+        return {**inherited, "layer": layer, "node_index": self.node_index,
                 "reshape": self.reshape, "resize": self.resize}
 
 
@@ -295,6 +296,4 @@ class CAM(FeatureMap):
             return None
         exact = [ops.sum(self.channels_last(g, v) * self.channels_last(p, v), axis=-1)
                  for v, g, p in zip(self.features, gradients, points, strict=True)]
-        if any(float(ops.max(e)) > 0 for e in exact):
-            return CANCELED
-        return AGAINST
+        return CANCELED if any(float(ops.max(e)) > 0 for e in exact) else AGAINST

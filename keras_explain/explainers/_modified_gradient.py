@@ -6,7 +6,7 @@ import keras
 
 from keras_explain.checks import check_bool
 from keras_explain.explainers._base import Explainer
-from keras_explain.explainers._options import LayerOptions
+from keras_explain.explainers._options import InputLayerOptions
 from keras_explain.explainers.saliency import maps_of
 from keras_explain.graph import steps as kinds
 from keras_explain.graph.models import inner_layers
@@ -32,7 +32,7 @@ class ModifiedGradient(Explainer):
 
     @spell_out(Explainer)
     def __init__(
-        self, model: keras.Model, *, signed: bool = False, **options: Unpack[LayerOptions]
+        self, model: keras.Model, *, signed: bool = False, **options: Unpack[InputLayerOptions]
     ) -> None:
         super().__init__(model, **options)
         self.signed = check_bool("signed", signed)

@@ -48,6 +48,21 @@ class LayerOptions(Options, total=False):
     trainable: Annotated[bool, "as in every Keras layer."]
 
 
+class InputOptions(Options, total=False):
+    """What maps with a number for each value of an input take besides."""
+
+    channels: Annotated[
+        Literal["keep"] | None,
+        'None gives one number for each place of an image or moment of a series; "keep" one for '
+        'each of its channels there, as one wants it of the channels of a series: heatmaps of '
+        'shape (N, T, F), or (N, H, W, C).',
+    ]
+
+
+class InputLayerOptions(LayerOptions, InputOptions, total=False):
+    """What the layer of a map of an input takes besides."""
+
+
 class FeatureMapOptions(Options, total=False):
     """What class activation maps take besides."""
 
@@ -71,17 +86,6 @@ class FeatureMapOptions(Options, total=False):
         bool,
         "True enlarges the map to the size of the input; False leaves it at the size of the "
         "feature map.",
-    ]
-
-
-class InputOptions(Options, total=False):
-    """What maps with a number for each value of an input take besides."""
-
-    channels: Annotated[
-        Literal["keep"] | None,
-        'None gives one number for each place of an image or moment of a series; "keep" one for '
-        'each of its channels there, as one wants it of the channels of a series: heatmaps of '
-        'shape (N, T, F), or (N, H, W, C).',
     ]
 
 
