@@ -7,6 +7,7 @@ import numpy as np
 from keras import tree
 
 from keras_explain import images
+from keras_explain.callbacks._series import draw_lines, is_series, lay_under
 from keras_explain.data.predicting import predict_rows
 from keras_explain.data.preparing import prepare, prepares
 from keras_explain.explainers._explained_model import ExplainedModel
@@ -65,6 +66,8 @@ class ModelSource:
         explainer = self.explained.explainer
         self.model, self.signed = explainer.model, explainer.signed
         self.activation = explainer.question.activation
+        program = explainer.question.program
+        self.series = [is_series(program, v) for v in explainer.question.explained]
 
     def columns(self, inputs):
         """A `Column` for each heatmap by tag suffix, and the predictions `(N, classes)`."""
@@ -75,7 +78,8 @@ class ModelSource:
         if not isinstance(maps, dict):
             maps = dict(enumerate(maps)) if isinstance(maps, (list, tuple)) else {"": maps}
         return (
-            {_suffix(key): self._column(value) for key, value in maps.items()},
+            {_suffix(key): self._column(value, self.series[i % len(self.series)])
+             for i, (key, value) in enumerate(maps.items())},
             self._answers(outputs["predictions"]),
         )
 
@@ -84,13 +88,16 @@ class ModelSource:
         explainer = self.explained.explainer
         arrays = tree.flatten(_pictures_or_prepared(self.model, inputs))
         arrays = [arrays[explainer.question.index(v)] for v in explainer.question.explained]
-        shown = [self._show_array(x, explainer.question.program.data_format()) for x in arrays]
+        shown = [self._show_array(x, explainer.question.program.data_format(), series)
+                 for x, series in zip(arrays, self.series, strict=True)]
         if len(explainer.keys) == 1:
             return {"": shown[0]}
         shown = shown * len(explainer.keys) if len(shown) == 1 else shown
         return {_suffix(key): x for key, x in zip(explainer.keys, shown, strict=True)}
 
-    def _column(self, maps):
+    def _column(self, maps, series):
+        if series:
+            return Column("image", lay_under(maps))
         if maps.ndim == 3:
             return Column("image", maps)
         if maps.ndim == 2:
@@ -100,7 +107,9 @@ class ModelSource:
             f" {maps.shape}. This callback draws pictures and words only."
         )
 
-    def _show_array(self, array, data_format):
+    def _show_array(self, array, data_format, series):
+        if series and self.unpreprocess is None:
+            return draw_lines(array)
         if array.ndim == 2 and array.dtype.kind in "iu":
             return _words(array, self.unpreprocess)
         if data_format == "channels_first" and array.ndim == 4:

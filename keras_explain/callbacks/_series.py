@@ -1,0 +1,42 @@
+"""Series as pictures: a band for each channel, under which its heatmap lies."""
+
+import numpy as np
+
+from keras_explain.graph.axes import space_axes
+from keras_explain.graph.order import are_columns
+from keras_explain.graph.tokens import is_tokens
+
+BAND, WIDTH = 48, 480  # pixels of a channel, and at least of all moments
+INK = 40
+
+
+def is_series(program, value):
+    """Whether an input is numbers along one axis of time, with or without channels."""
+    return ("float" in value.spec.dtype and not is_tokens(program, value)
+            and space_axes(program, value) == (1,) and not are_columns(program, value))
+
+
+def draw_lines(x):
+    """uint8 `(N, height, width, 3)` of series `(N, T)` or `(N, T, F)`: a line in each band."""
+    x = np.asarray(x, "float64")
+    x = x[..., None] if x.ndim == 2 else x
+    count, moments, channels = x.shape
+    width = moments * -(-WIDTH // moments)
+    pictures = np.full((count, BAND * channels, width, 3), 255, np.uint8)
+    places = np.clip((np.arange(width) + 0.5) / width * moments - 0.5, 0, moments - 1)
+    rows = np.arange(BAND)[:, None]
+    for picture, series in zip(pictures, x, strict=True):
+        for channel, line in enumerate(series.T):
+            low, high = line.min(), line.max()
+            level = np.interp(places, np.arange(moments), line)
+            level = (high - level) / (high - low) if high > low else np.full(width, 0.5)
+            height = np.round(4 + level * (BAND - 9))
+            after = np.append(height[1:], height[-1])
+            drawn = (rows >= np.minimum(height, after)) & (rows <= np.maximum(height, after))
+            picture[BAND * channel : BAND * (channel + 1)][drawn] = INK
+    return pictures
+
+
+def lay_under(maps):
+    """Heatmaps `(N, T)` or `(N, T, F)` as maps of such pictures, `(N, 1 or F, T)`."""
+    return maps[:, None] if maps.ndim == 2 else np.swapaxes(maps, 1, 2)
