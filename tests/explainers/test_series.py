@@ -110,3 +110,15 @@ def test_a_table_has_no_channels():
     x = keras.Input((5,))
     with pytest.raises(ValueError, match="Leave `channels` out"):
         kx.saliency(keras.Model(x, layers.Dense(2)(x)), channels="keep")
+
+
+def test_lime_over_segments_of_time_and_channel():
+    """A series is an image of one row a moment: segments are blocks of time in one channel."""
+    series = np.random.default_rng(0).normal(size=(STEPS, CHANNELS)).astype("float32")
+    series[AT] = 3
+    blocks = np.arange(STEPS)[:, None] // 3 * CHANNELS + np.arange(CHANNELS)
+    explainer = kx.lime.LimeImageExplainer(planted("convolution"), segments=blocks, baseline=0.0)
+    found = explainer.explain(series, target=0, samples=200, verbose=0)
+    assert found.heatmap().shape == series.shape
+    assert np.unravel_index(np.abs(found.heatmap()).argmax(), series.shape)[0] // 3 == AT[0] // 3
+    assert np.abs(found.weights[0]).argmax() == blocks[AT]
