@@ -7,6 +7,7 @@
     KERAS_BACKEND=torch python benchmarks/occlusion.py --sides incremental captum -- lenet64
     python benchmarks/occlusion.py --sides bfloat16 --reduced-after 0.01 -- vgg16
     python benchmarks/occlusion.py --memory mobilenetv2
+    python benchmarks/occlusion.py --images 8 --sides auto -- lite0 lenet64
 
 Against `model.predict` on stacked occluded images (batch 32), the floor that every library
 which calls the model is above. Milliseconds a position, sides interleaved in one process,
@@ -15,6 +16,8 @@ the scores of `predict` on a coarse grid of positions, bfloat16 with the exact d
 them. The models are alive:
 EfficientNet-Lite0 has its ImageNet weights, the others are calibrated layer by layer. LeNet is
 so small that a call of `predict` costs more than the work: both sides get 8 images at a time.
+With --images the floor is the plain loop over a data set, one call of `predict` an image; images a
+second are of wall time, and busy cores are CPU time over wall time.
 """
 
 import argparse
@@ -202,15 +205,18 @@ def sides_of(name, options):
     patch = 8 if name == "lenet64" else 16
     stride = options.stride or patch // 2
     check_stride = stride if name in IMAGES else max(stride, image.shape[1] // options.checks)
-    images = np.concatenate([image] * IMAGES.get(name, 1))
+    images = np.concatenate([image] * (options.images or IMAGES.get(name, 1)))
     stack = occluded(image, [(patch, check_stride)] * 2)
     clean = model.predict(image, verbose=0)[0]
     top = int(clean.argmax())
     drops = clean[top] - model.predict(stack, batch_size=32, verbose=0)[:, top]
-    stack, positions = np.concatenate([stack] * len(images)), len(images)
-    positions *= sliding.count(image.shape[1], patch, stride) ** 2
+    calls = len(images) if options.images else 1
+    stack = np.concatenate([stack] * (len(images) // calls))
+    positions = len(images) * sliding.count(image.shape[1], patch, stride) ** 2
     rows = options.batch_size if options.memory else 32
-    sides = {"predict": (lambda: model.predict(stack, batch_size=rows, verbose=0), len(stack))}
+    sides = {"predict": (
+        lambda: [model.predict(stack, batch_size=rows, verbose=0) for _ in range(calls)],
+        calls * len(stack))}
     quality = {}
     for side in options.sides:
         if side in PEERS:
@@ -269,7 +275,16 @@ def measure(name, options):
             "wall_ms": round(wall * 1e3, 3), "times_faster_cpu": round(floor[0] / cpu, 2),
             "times_faster_wall": round(floor[1] / wall, 2),
             "mark": MARKS[name] if side == "incremental" else None, **quality.get(side, {}),
+            **rates(sides, wall, cpu, options.images),
         }), flush=True)
+
+
+def rates(sides, wall, cpu, images):
+    """What matters for a data set: images a second and busy cores."""
+    if not images:
+        return {}
+    each = max(count for _, count in sides.values()) / images
+    return {"images_a_second": round(1 / (wall * each), 3), "cores_busy": round(cpu / wall, 2)}
 
 
 def memory(name, options):
@@ -292,6 +307,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=list(MARKS))
     parser.add_argument("--stride", type=int, help="default: half a patch")
+    parser.add_argument("--images", type=int, help="a data set of so many images")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--checks", type=int, default=8, help="positions per axis for predict")
