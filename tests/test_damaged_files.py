@@ -90,6 +90,8 @@ HOSTILE = {
     "no packed bytes": {"shape": [8, 8, 1], "float32": base64.b64encode(b"what").decode()},
     "cut": {"shape": [8, 8, 1], "float32": packed([8, 8, 1], 256)["float32"][:8]},
     "numbers": {"shape": [8, 8, 1], "float32": 5},
+    "no checksum": {"shape": [8, 8, 1], "float32": base64.b64encode(
+        zlib.compress(bytes(256))[:-3]).decode()},
     "nan": {"shape": [8, 8, 1], "float32": base64.b64encode(
         zlib.compress(np.full((8, 8, 1), np.nan, "float32").tobytes())).decode()},
 }

@@ -99,6 +99,7 @@ def lite0():
 NETWORKS = {"mobile": (mobile_network, 8, 4), "lite0": (lite0, 64, 32)}
 WAYS = {
     "called": lambda explained, x: explained(x)["heatmap"],
+    "predict": lambda explained, x: explained.predict(x, verbose=0)["heatmap"],
     "predict_on_batch": lambda explained, x: explained.predict_on_batch(x)["heatmap"],
 }
 
@@ -139,15 +140,15 @@ def run_elsewhere(*arguments, **environment):
 @pytest.mark.parametrize("way", [
     pytest.param("called", marks=pytest.mark.slow), "predict_on_batch"])
 def test_calls_by_eight_threads_are_answered_as_alone(way):
-    if keras.backend.backend() == "jax":
-        pytest.skip("Keras's `predict` donates the weights' buffers there")
     assert run_elsewhere("calls", "mobile", way) == "0 different"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-def test_so_they_are_on_pytorch(way, other="torch"):
-    """Not on JAX: there Keras's `predict` hands the weights' buffers from call to call."""
+@pytest.mark.parametrize(("other", "way"), [
+    ("torch", "called"), ("torch", "predict_on_batch"), ("torch", "predict"),
+    ("jax", "predict_on_batch"), ("jax", "predict")])
+def test_so_they_are_on_other_backends(other, way):
+    """On JAX Keras's `predict` hands the weights' buffers from call to call."""
     pytest.importorskip(other)
     assert run_elsewhere("calls", "mobile", way, KERAS_BACKEND=other) == "0 different"
 

@@ -8,6 +8,7 @@
 - `vjp(fn, xs, variables)`: value and pull-back of `fn` at the tensors `xs`;
 - `no_gradient()`: a scope in which nothing is recorded;
 - `same_random_state()`: a scope that leaves the global random state as it found it;
+- `predict_alone()`: a scope that one thread at a time is in, where `predict` needs that;
 - `is_distributed(model)`: whether its `predict` shares data out over devices;
 - `predict_one_batch(model, x)`: its `predict` of arrays that fit into one batch;
 - `is_concrete(x)`: whether a tensor holds numbers that can be looked at now;
@@ -39,6 +40,7 @@ fori_loop = chosen.fori_loop
 is_concrete = chosen.is_concrete
 is_distributed = chosen.is_distributed
 no_gradient = chosen.no_gradient
+predict_alone = chosen.predict_alone
 predict_one_batch = chosen.predict_one_batch
 require = chosen.require
 same_random_state = chosen.same_random_state

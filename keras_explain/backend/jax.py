@@ -1,6 +1,7 @@
 """JAX: gradients of pure functions."""
 
 import contextlib
+import threading
 import warnings
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import keras
 
 _exports = []  # those under way
+_predicting = threading.RLock()
 
 
 def vjp(fn, xs, variables=()):
@@ -97,6 +99,14 @@ def no_gradient():
 def same_random_state():
     """Nothing to keep: `predict` draws no random numbers."""
     return contextlib.nullcontext()
+
+
+def predict_alone():
+    """Threads one after the other: `predict` gives the weights' buffers away and back.
+
+    One lock for all models, because models share weights.
+    """
+    return _predicting
 
 
 def is_distributed(model):

@@ -25,6 +25,11 @@ def no_gradient():
     return contextlib.nullcontext()
 
 
+def predict_alone():
+    """No lock: calls share nothing that changes."""
+    return contextlib.nullcontext()
+
+
 def same_random_state():
     """Nothing to keep: `predict` draws no random numbers."""
     return contextlib.nullcontext()

@@ -34,6 +34,11 @@ def no_gradient():
     return torch.no_grad()
 
 
+def predict_alone():
+    """No lock: calls share nothing that changes."""
+    return contextlib.nullcontext()
+
+
 def same_random_state():
     """Puts the global generator back: the loader that `predict` uses draws a seed from it."""
     return torch.random.fork_rng(devices=[])

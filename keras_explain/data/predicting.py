@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_explain import backend
 from keras_explain.data.preparing import answer, as_arrays, overrides, prepare, prepares
 from keras_explain.progress import Progress
 
@@ -41,7 +42,8 @@ def predict_rows(model, x):
     if count % parts:
         rows = np.arange(-(-count // parts) * parts) % count
         x = tree.map_structure(lambda a: a[rows], x)
-    outputs = tree.map_structure(ops.convert_to_numpy, _answer(model, x))
+    with backend.predict_alone():
+        outputs = tree.map_structure(ops.convert_to_numpy, _answer(model, x))
     return tree.map_structure(lambda a: a[:count], outputs)  # every replica may have answered
 
 

@@ -71,9 +71,13 @@ def _inflate(packed, size):
         raw = base64.b64decode(packed, validate=True)
         if not _is_plausible(size, len(raw)):
             raise _error(f"{len(raw)} bytes for a shape of {size} bytes")
-        return zlib.decompressobj().decompress(raw, size + 1)
+        unpacking = zlib.decompressobj()
+        numbers = unpacking.decompress(raw, size + 1)
     except (TypeError, binascii.Error, UnicodeEncodeError, zlib.error) as error:
         raise _error(f"bytes that cannot be unpacked ({error})") from error
+    if len(numbers) == size and not unpacking.eof:
+        raise _error("bytes without their checksum")
+    return numbers
 
 
 def _is_plausible(size, packed):

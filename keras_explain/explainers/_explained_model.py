@@ -54,13 +54,14 @@ class ExplainedModel(keras.Model):
         def run(x, steps=steps):
             return self._watch(predict, x, batch_size or 32, steps=steps)
 
-        with backend.same_random_state():
+        with backend.same_random_state(), backend.predict_alone():
             return self._with_preparation(run, x, steps)
 
     def predict_on_batch(self, x):
-        return self._with_preparation(
-            lambda x, steps=None: self._watch(super(ExplainedModel, self).predict_on_batch, x),
-            x)
+        with backend.predict_alone():
+            return self._with_preparation(
+                lambda x, steps=None: self._watch(super(ExplainedModel, self).predict_on_batch, x),
+                x)
 
     def check(self):
         """Before an export: does it answer as the user's model? `predict` asks by itself."""
