@@ -181,7 +181,7 @@ class LocalModel:
         features = masks.astype(float) if problem.features is None else problem.features(masks)
         kernel = self._kernel
         if self.is_shapley:
-            kernel = sampling.weigh_as_shapley if design.exact else sampling.weigh_inner
+            kernel = sampling.weigh_as_shapley
         changes = np.abs(features - (1.0 if problem.origin is None else problem.origin))
         weights = kernel(changes) if problem.names else np.ones(len(scores))
         if np.shape(weights) != (len(scores),) or not np.isfinite(weights).all():

@@ -56,18 +56,29 @@ def test_uniform_takes_out_every_number_of_features():
     assert counts[0] == 0 and np.allclose(counts[1:], 1 / 5, atol=0.03)
 
 
-def test_shapley_sizes_by_hand():
-    """Five features: sizes 1..4 in proportion to 1/(k(5-k)) = 1/4, 1/6, 1/6, 1/4."""
-    masks = sampling.shapley(20000, 5, np.random.default_rng(0))
-    counts = np.bincount(masks.sum(axis=1), minlength=6) / 20000
-    assert np.allclose(counts, [0, 0.3, 0.2, 0.2, 0.3, 0], atol=0.01)
+def test_shapley_draws_no_mask_twice_and_each_size_as_often():
+    """Twelve features, 40 pairs: sizes 1 to 5 get 40 / 5.5 pairs each, size 6 half as many."""
+    masks = sampling.shapley(80, 12, np.random.default_rng(0))
+    assert masks.shape == (80, 12) and len(np.unique(masks, axis=0)) == 80
+    assert (masks[::2] == ~masks[1::2]).all()
+    counts = np.bincount(masks.sum(axis=1), minlength=13)
+    assert counts[0] == counts[12] == 0 and counts.sum() == 80
+    assert set(counts[[1, 2, 3, 4, 5, 7, 8, 9, 10, 11]]) <= {7, 8} and counts[6] in (6, 8)
+
+
+def test_shapley_of_few_and_of_thousands_of_features():
+    few = sampling.shapley(30, 5, np.random.default_rng(0))
+    assert len(np.unique(few, axis=0)) == 30  # all that there are but two
+    assert sampling.shapley(61, 5, np.random.default_rng(0)).shape == (61, 5)
+    assert sampling.shapley(20, 3000, np.random.default_rng(0)).shape == (20, 3000)
 
 
 def test_weigh_as_shapley_by_hand():
-    """Lundberg and Lee: (S - 1) / (binom(S, k) k (S - k))."""
-    weights = sampling.weigh_as_shapley(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0.0]]))
-    expected = [0, 3 / (math.comb(4, 1) * 1 * 3), 3 / (math.comb(4, 2) * 2 * 2)]
-    assert np.allclose(weights, expected)
+    """Lundberg and Lee: (S - 1) / (binom(S, k) k (S - k)), of all subsets."""
+    changes = 1.0 - sampling.list_subsets(4)
+    out = changes.sum(axis=1)
+    expected = [0 if k in (0, 4) else 3 / (math.comb(4, int(k)) * k * (4 - k)) for k in out]
+    assert np.allclose(sampling.weigh_as_shapley(changes), expected)
 
 
 def test_list_subsets():
