@@ -173,7 +173,7 @@ class LimeSource:
 
 
 def _explains_alone(builder):
-    return hasattr(builder, "explain") and not isinstance(builder, keras.Model)
+    return hasattr(builder, "explain") and not isinstance(builder, (keras.Model, type))
 
 
 def _at_native_size(explained):
@@ -231,4 +231,6 @@ def _take_single(inputs):
             f"Expected one input for a LIME explainer, received {len(flat)}. Pass an array, and a"
             " predictor that completes the other inputs."
         )
-    return flat[0]
+    rows = flat[0]
+    # What NumPy makes of a tensor of strings.
+    return [r.decode(errors="replace") if isinstance(r, bytes) else r for r in rows]

@@ -120,7 +120,8 @@ class ExplanationCallback(LoggingCallback):
 
     def __deepcopy__(self, memo):
         other = memo[id(self)] = object.__new__(type(self))
-        if hasattr(self.builder, "explain") or isinstance(self.builder, ExplainedModel):
+        if isinstance(self.builder, ExplainedModel) or (
+                hasattr(self.builder, "explain") and not isinstance(self.builder, type)):
             memo[id(self.builder)] = self.builder  # of the model that trains, not of a copy of it
         other.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
         return other
@@ -293,7 +294,7 @@ def _method_name(builder):
     if isinstance(builder, ExplainedModel):
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(builder.explainer).__name__)
         return name_of(builder) or words.lower()
-    if hasattr(builder, "explain"):
+    if hasattr(builder, "explain") and not isinstance(builder, type):
         return "lime"
     name = getattr(getattr(builder, "func", builder), "__name__", "explanation")
     return "lime" if name.startswith("Lime") else name.strip("<>")

@@ -7,9 +7,13 @@ from typing import Any, Unpack
 from keras_explain.callbacks._options import CallbackOptions
 from keras_explain.callbacks.explanation import ExplanationCallback
 from keras_explain.explainers._choice import choose_cam, name_of
-from keras_explain.explainers._options import FeatureMapOptions, SignedInputOptions
+from keras_explain.explainers._options import (
+    FeatureMapOptions,
+    OcclusionOptions,
+    SignedInputOptions,
+)
 from keras_explain.explainers.grad_cam import GradCAM
-from keras_explain.explainers.occlusion import Occlusion, OcclusionOptions, occlusion
+from keras_explain.explainers.occlusion import Occlusion, occlusion
 from keras_explain.explainers.saliency import Saliency, saliency
 from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._options import ExplainOptions

@@ -143,15 +143,18 @@ def _hear(model, x):
     except _Called as called:
         return tree.map_structure(to_numpy, called.inputs)
     except Exception as error:
-        raise ValueError(_message(model, f"one that fails there: {error}")) from error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        told = next((line.strip() for line in lines if "Error: " in line), lines[0])
+        raise ValueError(_message(model, f"one that fails there: {told}")) from error
     raise ValueError(_message(model, "one that returns without doing so"))
 
 
 def _message(model, received):
     return (
         f"Expected the `predict` of {type(model).__name__!r}, which overrides that of"
-        f" `keras.Model`, to call the network once for each batch, received {received}. Explain"
-        " keras.Model(model.inputs, model.outputs), and give it what the network takes."
+        f" `keras.Model`, to call the network once for each batch, received {received}. Give"
+        " what `predict` takes, as texts or pictures; for what the network takes explain"
+        " keras.Model(model.inputs, model.outputs)."
     )
 
 

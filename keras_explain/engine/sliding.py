@@ -58,10 +58,13 @@ def for_all_pairs(score, images, counts, batch_size):
 
 
 def unless_rounding(changes, limit):
-    """`changes` of shape (N, ...), zero for examples in which none exceeds `limit` (N,)."""
+    """`changes` of shape (N, ...), zero for examples in which none exceeds `limit` (N,).
+
+    NaN stays: what a model has no answer for is no change of zero.
+    """
     axes = tuple(range(1, len(changes.shape)))
     largest = ops.max(ops.abs(changes), axis=axes, keepdims=True)
-    return ops.where(largest > ops.reshape(limit, (-1, *[1] * len(axes))), changes, 0.0)
+    return ops.where(largest <= ops.reshape(limit, (-1, *[1] * len(axes))), 0.0, changes)
 
 
 def spread(drops, sizes, grid):

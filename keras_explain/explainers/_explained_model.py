@@ -12,6 +12,7 @@ from keras_explain import backend
 from keras_explain.data.batches import can_begin_again, first_batch, gives_batches
 from keras_explain.data.preparing import as_arrays, prepares
 from keras_explain.explainers._blank import find_causes
+from keras_explain.explainers._given import as_numbers, check_array, check_ids, in_order, take_texts
 from keras_explain.explainers._one_batch import as_one_batch, predict_one_batch
 from keras_explain.explainers._own_answers import check_answers, check_drawn, is_checked
 from keras_explain.explainers._prepared import Preparation
@@ -115,7 +116,7 @@ class ExplainedModel(keras.Model):
         here = _watched.__dict__.setdefault("models", set())
         if id(self) in here:  # PyTorch's `predict` calls the model eagerly
             return run(x, **options)
-        x = tree.map_structure(_strings, x)
+        x = take_texts(x, self.inputs)
         arrays = self._check_inputs(x, rows)
         first = arrays
         here.add(id(self))
@@ -155,17 +156,12 @@ class ExplainedModel(keras.Model):
 
     def _check_inputs(self, x, rows):
         """The arrays in the order of the model's inputs, where they are known."""
-        arrays = [_numbers(leaf) for leaf in _in_order(x, self.inputs)]
+        arrays = [as_numbers(leaf) for leaf in in_order(x, self.inputs)]
         if len(arrays) != len(self.inputs) or any(a is None for a in arrays):
             return None  # inside a trace, a dataset, or another structure: Keras speaks of that
         for spec, array in zip(self.inputs, arrays, strict=True):
-            _check_shape(spec, array)
-            if len(array) == 0:
-                raise ValueError(
-                    f"Expected at least one example, received {spec.name!r} of shape"
-                    f" {array.shape}. Leave empty batches out."
-                )
-            _check_finite(spec, array)
+            check_array(spec, array)
+        check_ids(self.explainer.question.program, arrays)
         question, count = self.explainer.question, len(arrays[0])
         if question.takes_target:
             names = [spec.name for spec in self.inputs]
@@ -185,15 +181,16 @@ class ExplainedModel(keras.Model):
     def _check_outputs(self, outputs, arrays):
         if not isinstance(outputs, dict) or "heatmap" not in outputs:
             return
-        heatmaps = [_numbers(x) for x in tree.flatten(outputs["heatmap"])]
-        answers = [_numbers(x) for x in tree.flatten(outputs["predictions"])]
+        heatmaps = [as_numbers(x) for x in tree.flatten(outputs["heatmap"])]
+        answers = [as_numbers(x) for x in tree.flatten(outputs["predictions"])]
         if any(x is None for x in heatmaps + answers):
             return  # inside a trace: there are no numbers yet
         if arrays is not None:
             self._check_shapes(heatmaps, len(arrays[0]))
         if not all(np.isfinite(x).all() for x in answers + heatmaps if x.dtype.kind == "f"):
             _warn(f"{self._what()}: its predictions or its heatmaps are not finite, so they mean"
-                  " nothing. Look for NaN and very large numbers in the inputs and weights.")
+                  " nothing. Look for NaN and very large numbers in the inputs and weights; a mean"
+                  " over words has no value where all of them are hidden.")
         blank = [~h.reshape(len(h), -1).any(axis=1) for h in heatmaps]
         if any(b.any() for b in blank):
             _warn(self._blank_message(blank, answers, arrays))
@@ -240,58 +237,5 @@ class ExplainedModel(keras.Model):
         )
 
 
-def _strings(x):
-    """Keras takes no NumPy arrays of strings, only tensors of them."""
-    if isinstance(x, np.ndarray) and x.dtype.kind in "OU":
-        return keras.ops.convert_to_tensor(x.tolist())
-    return x
-
-
-def _in_order(x, specs):
-    """The arrays of `x` in the order of the model's inputs, as Keras takes them."""
-    names = [spec.name for spec in specs]
-    if isinstance(x, dict) and set(names) <= set(x):
-        return [x[name] for name in names]
-    return tree.flatten(x)
-
-
-def _check_shape(spec, array):
-    expected, received = spec.shape[1:], array.shape[1:]
-    if len(expected) == len(received) + 1 and expected[-1] == 1:
-        expected = expected[:-1]
-    elif len(expected) == len(received) - 1 and received[-1] == 1:
-        received = received[:-1]
-    if len(expected) == len(received) and all(
-        e in (None, r) for e, r in zip(expected, received, strict=True)
-    ):
-        return
-    remedy = "Resize the data, or build the model for this size."
-    if len(array.shape) == len(spec.shape) - 1:
-        remedy = "For a single example, add a batch axis: x[None]."
-    raise ValueError(
-        f"Expected input {spec.name!r} of shape {spec.shape}, where None is the number of"
-        f" examples or any size, received {array.shape}. {remedy}"
-    )
-
-
-def _check_finite(spec, array):
-    if "float" not in array.dtype.name or np.isfinite(array).all():
-        return
-    nan, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
-    kind = " and ".join(["NaN"] * (nan > 0) + ["infinity"] * (infinite > 0))
-    found = " and ".join([f"{nan} NaN"] * (nan > 0) + [f"{infinite} infinite"] * (infinite > 0))
-    raise ValueError(
-        f"Expected inputs without {kind}, received {found} in {spec.name!r} of shape"
-        f" {array.shape}. Clean the data first."
-    )
-
-
 def _warn(message):
     warnings.warn(message, BlankHeatmapWarning, stacklevel=5)
-
-
-def _numbers(x):
-    """A NumPy view of an array or eager tensor; None while a graph is traced."""
-    if isinstance(x, np.ndarray):
-        return x
-    return keras.ops.convert_to_numpy(x) if backend.is_concrete(x) else None

@@ -101,3 +101,53 @@ class SignedOptions(Options, total=False):
 
 class SignedInputOptions(SignedOptions, InputOptions, total=False):
     """What gradients by the input take besides."""
+
+
+class OcclusionOptions(InputOptions, total=False):
+    """What `occlusion` takes."""
+
+    patch_size: Annotated[
+        PerAxis,
+        "pixels, an int or one per axis. None: an eighth of the input's size (one token, one "
+        "column for tokens and tables). A last patch that would stick out is shifted inward, so "
+        "that the border is covered.",
+    ]
+    stride: Annotated[
+        PerAxis,
+        "step between patches, an int or one per axis; None: half a patch. Where a stride "
+        "larger than the patch leaves gaps, the nearest patch speaks for them.",
+    ]
+    baseline: Annotated[
+        Baseline,
+        "what stands in the patch: \"mean\" (of the image, per channel; the default), \"zero\", "
+        "\"blur\", \"noise\" (of the image's own statistics), \"inpaint\" (from the pixels around "
+        "the patch), a number, a color, or an array of the input's shape. Tokens are replaced by "
+        "0 unless a number is given. Or several, whose drops are averaged: \"several\" (mean, "
+        "blur, noise and inpaint), or background data (`X_train`), of which at most 64 rows are "
+        "drawn. Tables need rows of data, a value per column or a number; with several inputs, "
+        "a dict may hold one for each by name.",
+    ]
+    batch_size: Annotated[
+        int,
+        "forward passes at a time. It bounds the memory and changes no number.",
+    ]
+    engine: Annotated[
+        Literal["auto", "incremental", "full"],
+        '"incremental" (by windows), "full" (the whole model at each position), or "auto": by '
+        'windows where they save work. `explained.explainer.report()` tells which and why.',
+    ]
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        '"float32", or "bfloat16" for the part of the model that the windows no longer shrink: '
+        'about twice as fast where the processor computes it natively. A rank correlation of '
+        'about 0.99 with the exact map is checked on 16 positions of every image; where it '
+        'fails the image is computed again in float32, with a warning.',
+    ]
+    search: Annotated[
+        Literal["full", "adaptive"],
+        '"full", or "adaptive": half of the positions (a third where the patch is at least 4 '
+        'strides), a coarse grid and then those that may change the hottest tenth; the rest is '
+        'interpolated. On 17 pictures that it was not tuned on the heatmaps kept a rank '
+        'correlation of 0.93 (worst 0.84) and 97 % of the hottest tenth, with a third of the '
+        'positions at a stride of 4 pixels 0.96 (0.88) and 95 %.',
+    ]

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from typing import Annotated, Literal, Unpack
+from typing import Unpack
 
 import keras
 from keras import ops
@@ -17,7 +17,7 @@ from keras_explain.engine.windows.run import by_chunks, drops, image_by_image
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._blank import compare_to_baseline
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.explainers._options import Baseline, InputOptions, PerAxis
+from keras_explain.explainers._options import OcclusionOptions
 from keras_explain.explainers._plans import (
     SizedPlans,
     check_search,
@@ -28,6 +28,8 @@ from keras_explain.explainers._plans import (
 from keras_explain.graph.axes import heatmap_axes, image_like, space_axes
 from keras_explain.graph.rows import take_rows
 from keras_explain.graph.sizing import has_free_sizes
+from keras_explain.graph.tokens import places
+from keras_explain.graph.vectorizer import find as find_vectorizer
 from keras_explain.signatures import spell_out
 
 ENGINES = ("auto", "incremental", "full")
@@ -57,41 +59,48 @@ class Occlusion(Explainer):
         self.baseline = baselines.settle_each(
             baseline, program, self.question.explained, self.keys)
         self.fills = baselines.split_each(self.baseline, self.question.explained)
+        self.slid = tuple(_find_slid(program, v) for v in self.question.explained)
+        self.stem, self.head = None, None
+        if self.slid != self.question.explained:  # texts, whose words are hidden
+            self.stem, self.head = program.split(self.slid)
+            self.fills, program = (("zero",),) * len(self.slid), self.head
         self.grids = tuple(make_grid(program, v, self.patch_size, self.stride)
-                           for v in self.question.explained)
+                           for v in self.slid)
         check_choice("engine", engine, ENGINES)
         check_choice("precision", precision, PRECISIONS)
         check_choice("search", search, SEARCHES)
         self.engine, self.precision, self.search = engine, precision, search
-        for value in self.question.explained:
+        for value in self.slid:
             check_search(search, value)
         self.folded = fold(program)
         self.plans = tuple(make_plan(self.folded, v, grid, engine, precision, search) for v, grid
-                           in zip(self.question.explained, self.grids, strict=True))
+                           in zip(self.slid, self.grids, strict=True))
         self.sized = None
-        if engine == "auto" and precision == "float32" and has_free_sizes(program):
+        if engine == "auto" and precision == "float32" and not self.stem and (
+                has_free_sizes(program)):
             self.sized = SizedPlans(program, self.question.explained, self.grids)
 
     @property
     def plans_by_size(self):
         return self.sized is not None
 
+    @property
+    def program(self):
+        """The part of the model that runs again and again, from what the patches slide along."""
+        return self.head or self.question.program
+
     def report(self):
         """What the engine does: for each step its window and saving, as text to print."""
         return "\n\n".join(
-            report_plan(self.question.program, value, plan, grid, self.search)
-            for value, plan, grid in zip(
-                self.question.explained, self.plans, self.grids, strict=True))
+            report_plan(self.program, value, plan, grid, self.search)
+            for value, plan, grid in zip(self.slid, self.plans, self.grids, strict=True))
 
     def compute(self, values, request):
-        drops, predictions = self._drops_of_fills(values, request)
+        drops, predictions, sizes = self._drops_of_fills(values, request)
         heatmaps, disagreement = [], []
-        for value, grid, lost, fills in zip(
-                self.question.explained, self.grids, drops, self.fills, strict=True):
-            image = values[self.question.index(value)]
-            sizes = [ops.shape(image)[a] for a in heatmap_axes(self.question.program, value)]
+        for lost, size, grid, fills in zip(drops, sizes, self.grids, self.fills, strict=True):
             lost = ops.reshape(lost, (-1, *ops.shape(lost)[2:]))
-            mean, deviation = hiding.average(sliding.spread(lost, sizes, grid), len(fills))
+            mean, deviation = hiding.average(sliding.spread(lost, size, grid), len(fills))
             heatmaps.append(mean)
             disagreement.append(deviation)
         further = (disagreement,) if self.further_maps else ()
@@ -104,31 +113,32 @@ class Occlusion(Explainer):
             A list with one tensor (N, positions per axis...) for each explained input, the mean
             over the fills, and the predictions.
         """
-        found, predictions = self._drops_of_fills(values, request)
+        found, predictions, _ = self._drops_of_fills(values, request)
         return [ops.mean(lost, axis=1) for lost in found], predictions
 
     def _drops_of_fills(self, values, request):
-        """The same for each fill, (N, fills, positions per axis...)."""
+        """The same for each fill, (N, fills, positions per axis...), and the sizes slid along."""
         raw, predictions = self.question.program(values)
         scores = self.question.scores(raw, predictions)
         chosen = self.question.choose_class(scores, request)
         folded, plans = (self.sized and self.sized.at(values)) or (self.folded, self.plans)
         fast = bind(folded)  # once a call, outside of the loop over positions
         rounding = 4 * self.question.rounding(raw, scores, chosen)
-        found = []
-        for value, grid, plan, fills in zip(
-                self.question.explained, self.grids, plans, self.fills, strict=True):
-            image = values[self.question.index(value)]
-            axes = heatmap_axes(self.question.program, value)
-            space = space_axes(self.question.program, value)
+        inner = values if self.stem is None else self.stem(values)
+        found, sizes = [], []
+        for source, value, grid, plan, fills in zip(
+                self.question.explained, self.slid, self.grids, plans, self.fills, strict=True):
+            image = inner[self.program.inputs.index(value)]
+            axes, space = (f(self.program, value) for f in (heatmap_axes, space_axes))
+            sizes.append([ops.shape(image)[a] for a in axes])
             sigmas = [max(1.0, grid[axes.index(a)][0] / 2) for a in space]
-            fills = hiding.Fills(image, space, fills, sigmas, self._data_of(value, values), axes)
+            fills = hiding.Fills(image, space, fills, sigmas, self._data_of(source, values), axes)
             if isinstance(plan, Plan):
-                lost = self._drops_by_windows(fast, values, plan, fills, chosen)
+                lost = self._drops_by_windows(fast, inner, plan, fills, chosen)
             else:
-                lost = self._drops(fast, values, value, grid, fills, chosen)
+                lost = self._drops(fast, inner, value, grid, fills, chosen)
             found.append(sliding.unless_rounding(lost, rounding))
-        return found, predictions
+        return found, predictions, sizes
 
     def _drops_by_windows(self, program, values, plan, fills, chosen):
         """Score lost at each position, shape (N, fills, positions per axis...)."""
@@ -159,8 +169,8 @@ class Occlusion(Explainer):
 
     def _drops(self, program, values, value, grid, fills, chosen):
         """The same, by one run of the whole model for each position."""
-        index = self.question.index(value)
-        image, axes = values[index], heatmap_axes(self.question.program, value)
+        index = self.program.inputs.index(value)
+        image, axes = values[index], heatmap_axes(self.program, value)
         sizes = [ops.shape(image)[a] for a in axes]
         counts = [sliding.count(size, *step) for size, step in zip(sizes, grid, strict=True)]
         clean = ops.sum(self.question.scores(*program(values)) * chosen, axis=-1)
@@ -188,6 +198,8 @@ class Occlusion(Explainer):
         return ops.reshape(found, (-1, fills.count, *counts))
 
     def blank_causes(self, values, chosen):
+        if self.stem is not None:
+            return [None] * len(chosen)
         return compare_to_baseline(self.question, values, self.baseline)
 
     def get_config(self):
@@ -203,54 +215,12 @@ class Occlusion(Explainer):
         }
 
 
-class OcclusionOptions(InputOptions, total=False):
-    """What `occlusion` takes besides."""
-
-    patch_size: Annotated[
-        PerAxis,
-        "pixels, an int or one per axis. None: an eighth of the input's size (one token, one "
-        "column for tokens and tables). A last patch that would stick out is shifted inward, so "
-        "that the border is covered.",
-    ]
-    stride: Annotated[
-        PerAxis,
-        "step between patches, an int or one per axis; None: half a patch. Where a stride "
-        "larger than the patch leaves gaps, the nearest patch speaks for them.",
-    ]
-    baseline: Annotated[
-        Baseline,
-        "what stands in the patch: \"mean\" (of the image, per channel; the default), \"zero\", "
-        "\"blur\", \"noise\" (of the image's own statistics), \"inpaint\" (from the pixels around "
-        "the patch), a number, a color, or an array of the input's shape. Tokens are replaced by "
-        "0 unless a number is given. Or several, whose drops are averaged: \"several\" (mean, "
-        "blur, noise and inpaint), or background data (`X_train`), of which at most 64 rows are "
-        "drawn. Tables need rows of data, a value per column or a number; with several inputs, "
-        "a dict may hold one for each by name.",
-    ]
-    batch_size: Annotated[
-        int,
-        "forward passes at a time. It bounds the memory and changes no number.",
-    ]
-    engine: Annotated[
-        Literal["auto", "incremental", "full"],
-        '"incremental" (by windows), "full" (the whole model at each position), or "auto": by '
-        'windows where they save work. `explained.explainer.report()` tells which and why.',
-    ]
-    precision: Annotated[
-        Literal["float32", "bfloat16"],
-        '"float32", or "bfloat16" for the part of the model that the windows no longer shrink: '
-        'about twice as fast where the processor computes it natively. A rank correlation of '
-        'about 0.99 with the exact map is checked on 16 positions of every image; where it '
-        'fails the image is computed again in float32, with a warning.',
-    ]
-    search: Annotated[
-        Literal["full", "adaptive"],
-        '"full", or "adaptive": half of the positions (a third where the patch is at least 4 '
-        'strides), a coarse grid and then those that may change the hottest tenth; the rest is '
-        'interpolated. On 17 pictures that it was not tuned on the heatmaps kept a rank '
-        'correlation of 0.93 (worst 0.84) and 97 % of the hottest tenth, with a third of the '
-        'positions at a stride of 4 pixels 0.96 (0.88) and 95 %.',
-    ]
+def _find_slid(program, value):
+    """What patches slide along: an input, or the ids or counts that its texts become."""
+    if value.spec.dtype != "string":
+        return value
+    places(program, value)  # an error where nothing turns them into numbers
+    return find_vectorizer(program, value)[1].outputs[0]
 
 
 def _pixels(name, value):

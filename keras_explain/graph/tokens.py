@@ -100,6 +100,21 @@ def lookups(program, value):
     return found
 
 
+def table_reads(program, value):
+    """The Values by which an input looks up rows of tables, each with the number of rows."""
+    found = []
+    for step, read in lookups(program, value):
+        kind = kinds.kind(step.fn)
+        if isinstance(step.fn, keras.layers.Embedding):
+            found.append((read, step.fn.input_dim))
+        elif kind == "Take" and len(step.args) > 1 and not isinstance(step.args[0], kinds.Value):
+            axis = step.kwargs.get("axis", step.args[2] if len(step.args) > 2 else None)
+            shape = getattr(step.args[0], "shape", ())
+            if axis == 0 and shape:
+                found.append((read, shape[0]))
+    return found
+
+
 def is_tokens(program, value):
     """Whether an input is looked up by, and nothing is computed with its numbers."""
     return bool(lookups(program, value)) and not _is_number(program, value)

@@ -96,11 +96,16 @@ def check_texts(explained, texts):
     if not isinstance(explained, ExplainedModel):
         raise TypeError(
             f"Expected an explained model, received {type(explained).__name__}. Build one with"
-            " `keras_explain.saliency(model)`."
+            " `keras_explain.local_linear(model)`."
         )
     if isinstance(texts, str):
         raise TypeError("Expected a list of texts, received one string. Write [text].")
-    return [str(text) for text in texts]
+    other = next((text for text in texts if not isinstance(text, str)), None)
+    if other is not None:
+        raise TypeError(
+            f"Expected a list of texts, received {type(other).__name__} in it. Decode bytes first;"
+            " of ids call `predict` of the explained model.")
+    return list(map(str, texts))
 
 
 def tokenize(texts, tokenizer, spec):

@@ -1,5 +1,6 @@
 """`ExplanationCallback`: what it logs, that it changes nothing, and that nothing stops it."""
 
+import copy
 import functools
 import shutil
 import sys
@@ -8,10 +9,12 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from keras import layers, ops
 
 import keras_explain as kx
 from keras_explain.callbacks import ExplanationCallback, GradCAMCallback, OcclusionCallback
 from keras_explain.explainers._explained_model import BlankHeatmapWarning
+from keras_explain.lime import LimeTextExplainer
 
 from .conftest import decode
 
@@ -399,3 +402,19 @@ def test_memory_is_flat_over_fifty_epochs(tmp_path, make_model, digits):
     tracemalloc.stop()
     # a filmstrip keeps up to 25 frames: full from epoch 25 on
     assert held[55] - held[30] < 400_000
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strings in a model")
+def test_lime_of_texts_by_its_class(tmp_path, read):
+    """What builds the explainer, not one that is built: it has `explain` as well."""
+    texts = np.array(["a good film", "bad film", "a film", "good"])
+    x = keras.Input((), dtype="string")
+    words = layers.TextVectorization(vocabulary=["a", "good", "bad"], output_mode="multi_hot")(x)
+    model = keras.Model(x, layers.Dense(2, activation="softmax")(words))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    callback = ExplanationCallback(
+        LimeTextExplainer, ops.convert_to_tensor(list(texts[:2])), log_dir=tmp_path)
+    model.fit(ops.convert_to_tensor(list(texts)), np.array([1, 0, 1, 1]), epochs=1, verbose=0,
+              callbacks=[callback])
+    steps = read(tmp_path / "explanations" / "lime").steps("lime/steps")
+    assert copy.deepcopy(callback) is not callback and steps == [-1, 0]

@@ -147,6 +147,9 @@ def test_errors():
     model, _ = summed()
     with pytest.raises(TypeError, match="one string"):
         kx.text.show(kx.saliency(model), "the film", tokenizer=tokenize)
+    for other in (np.ones((1, 4), int), [b"the film"]):
+        with pytest.raises(TypeError, match="Expected a list of texts, received (ndarray|bytes)"):
+            kx.text.show(kx.saliency(model), other, tokenizer=tokenize)
     with pytest.raises(ValueError, match='target="input"'):
         kx.text.show(kx.saliency(model), ["the film"], target=1, tokenizer=tokenize)
     with pytest.raises(ValueError, match="takes integers"):

@@ -1,0 +1,157 @@
+"""What an explained model is given, looked at before anything is computed."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from keras_explain import backend
+from keras_explain.graph.tokens import table_reads
+
+
+def take_texts(x, specs):
+    """Inputs with texts as the tensors that Keras takes.
+
+    Args:
+        x: inputs as a user gives them.
+        specs: the model's inputs.
+
+    Raises:
+        ValueError: texts where the model takes numbers, or the reverse.
+    """
+    if isinstance(x, (list, tuple)) and x and all(isinstance(a, str) for a in x):
+        x = np.array(x, object)
+    given = in_order(x, specs)
+    if len(given) == len(specs):
+        for spec, leaf in zip(specs, given, strict=True):
+            _check_kind(spec, leaf)
+    return tree.map_structure(_as_tensor, x)
+
+
+def in_order(x, specs):
+    """The arrays of `x` in the order of the model's inputs, as Keras takes them."""
+    names = [spec.name for spec in specs]
+    if isinstance(x, dict) and set(names) <= set(x):
+        return [x[name] for name in names]
+    return tree.flatten(x)
+
+
+def as_numbers(x):
+    """A NumPy view of an array or eager tensor; None while a graph is traced."""
+    if isinstance(x, np.ndarray):
+        return x
+    return ops.convert_to_numpy(x) if backend.is_concrete(x) else None
+
+
+def check_array(spec, array):
+    """An error for an array of another shape, without rows, or with NaN or infinity.
+
+    Args:
+        spec: the model's input.
+        array: what it is given, NumPy.
+    """
+    _check_shape(spec, array)
+    if len(array) == 0:
+        raise ValueError(
+            f"Expected at least one example, received {spec.name!r} of shape {array.shape}. Leave"
+            " empty batches out."
+        )
+    _check_finite(spec, array)
+
+
+def check_ids(program, arrays):
+    """An error for ids for which a table has no row: frameworks answer them as they like.
+
+    Args:
+        program: of the model.
+        arrays: one NumPy array for each of its inputs, others behind them.
+    """
+    tables = _find_tables(program)
+    if not tables:
+        return
+    given = [ops.convert_to_tensor(_as_taken(a, v)) for a, v in zip(
+        arrays, program.inputs, strict=False)]
+    with backend.no_gradient():
+        found = program.with_outputs([read for _, read, _ in tables])(given)
+    for (value, _, size), ids in zip(tables, found, strict=True):
+        largest = int(ops.convert_to_numpy(ops.max(ids)))
+        if largest >= size:
+            raise ValueError(
+                f"Expected ids below {size}, the number of rows of the embedding in which input"
+                f" {value.spec.name!r} is looked up, received {largest}. Use the tokenizer and the"
+                " vocabulary that the model was trained with.")
+
+
+@functools.lru_cache(maxsize=64)
+def _find_tables(program):
+    return [(value, read, size) for value in program.inputs
+            for read, size in table_reads(program, value)]
+
+
+def _as_taken(array, value):
+    if value.spec.dtype == "string":
+        return array.tolist()
+    missing = len(value.spec.shape) - array.ndim
+    array = array[..., None] if missing == 1 else array[..., 0] if missing == -1 else array
+    return array.astype(value.spec.dtype)
+
+
+def _is_text(x):
+    dtype = getattr(x, "dtype", None)
+    kind = getattr(dtype, "kind", None)
+    if kind == "O":
+        return isinstance(next(iter(np.ravel(x)), None), (str, bytes))
+    return isinstance(x, (str, bytes)) or kind in ("U", "S") or "string" in str(dtype)
+
+
+def _check_kind(spec, given):
+    if not hasattr(given, "dtype"):
+        return
+    if _is_text(given) and spec.dtype != "string":
+        raise ValueError(
+            f"Expected numbers of dtype {spec.dtype} for input {spec.name!r}, received texts. Turn"
+            " them into ids with the tokenizer or the TextVectorization layer of the model, or"
+            " call `keras_explain.text.show(explained, texts, tokenizer=...)`.")
+    if spec.dtype == "string" and not _is_text(given):
+        raise ValueError(
+            f"Expected texts for input {spec.name!r}, received {given.dtype}. Give the strings"
+            " themselves; to explain ids, take the model behind its TextVectorization layer.")
+
+
+def _as_tensor(x):
+    """Keras takes no NumPy arrays of strings, only tensors of them."""
+    if isinstance(x, np.ndarray) and x.dtype.kind in "OU":
+        return keras.ops.convert_to_tensor(x.tolist())
+    return x
+
+
+def _check_shape(spec, array):
+    expected, received = spec.shape[1:], array.shape[1:]
+    if len(expected) == len(received) + 1 and expected[-1] == 1:
+        expected = expected[:-1]
+    elif len(expected) == len(received) - 1 and received[-1] == 1:
+        received = received[:-1]
+    if len(expected) == len(received) and all(
+        e in (None, r) for e, r in zip(expected, received, strict=True)
+    ):
+        return
+    remedy = "Resize the data, or build the model for this size."
+    if len(array.shape) == len(spec.shape) - 1:
+        remedy = "For a single example, add a batch axis: x[None]."
+    raise ValueError(
+        f"Expected input {spec.name!r} of shape {spec.shape}, where None is the number of"
+        f" examples or any size, received {array.shape}. {remedy}"
+    )
+
+
+def _check_finite(spec, array):
+    if "float" not in array.dtype.name or np.isfinite(array).all():
+        return
+    nan, infinite = int(np.isnan(array).sum()), int(np.isinf(array).sum())
+    kind = " and ".join(["NaN"] * (nan > 0) + ["infinity"] * (infinite > 0))
+    found = " and ".join([f"{nan} NaN"] * (nan > 0) + [f"{infinite} infinite"] * (infinite > 0))
+    raise ValueError(
+        f"Expected inputs without {kind}, received {found} in {spec.name!r} of shape"
+        f" {array.shape}. Clean the data first."
+    )
