@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import keras_explain as kx
 from keras_explain.lime import LimeImageExplainer, LimeTextExplainer
@@ -153,9 +154,29 @@ def xception():
         image_shape=(SIZE, SIZE, 3)))
 
 
+def mobilenet_v5():
+    """An edge residual block, an inverted bottleneck, and attention over few keys."""
+    blocks = ["er"], ["uir", "mqa"]
+
+    def each(*sizes):
+        return [list(sizes[:1]), list(sizes[1:])]
+
+    return classifier("MobileNetV5", hub.models.MobileNetV5Backbone(
+        stackwise_block_types=list(blocks), stackwise_num_blocks=[1, 2],
+        stackwise_num_filters=each(16, 24, 24), stackwise_strides=each(2, 2, 1),
+        stackwise_act_layers=each("relu", "relu", "relu"), stackwise_exp_ratios=each(4.0, 6.0, 1.0),
+        stackwise_se_ratios=each(0.0, 0.0, 0.0), stackwise_dw_kernel_sizes=each(0, 5, 0),
+        stackwise_dw_start_kernel_sizes=each(0, 0, 0),
+        stackwise_dw_end_kernel_sizes=each(0, 0, 0), stackwise_exp_kernel_sizes=each(3, 0, 0),
+        stackwise_pw_kernel_sizes=each(1, 0, 0), stackwise_num_heads=each(0, 0, 2),
+        stackwise_key_dims=each(0, 0, 8), stackwise_value_dims=each(0, 0, 8),
+        stackwise_kv_strides=each(0, 0, 1), stackwise_use_cpe=[[False], [False, False]],
+        use_msfa=False, num_features=32, image_shape=(SIZE, SIZE, 3)))
+
+
 @pytest.mark.filterwarnings("ignore::keras_explain.explainers._cam.AttendedMapWarning")
 @pytest.mark.parametrize("make", [resnet, vgg, vit, deit, mit, swin, densenet, csp, mobilenet,
-                                  hgnet, efficientnet, xception])
+                                  mobilenet_v5, hgnet, efficientnet, xception])
 def test_pictures(make, pictures):
     task = alive(make())
     want = task.predict(pictures, verbose=0)
@@ -171,6 +192,36 @@ def test_pictures(make, pictures):
     for given in (task, task.predict):
         said = LimeImageExplainer(given).explain(pictures[0], samples=20, top=3, verbose=0)
         np.testing.assert_allclose(said.prediction, want[0][list(said.classes)], atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::keras_explain.explainers._cam.AttendedMapWarning")
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("read", ["class token", "patches"])
+def test_dino(version, read, pictures):
+    """Position tables that are resized, register tokens in front, gated layers of the scale."""
+    backbone = vars(hub.models)[f"DINOV{version}Backbone"](
+        patch_size=8, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32,
+        num_register_tokens=2, image_shape=(SIZE, SIZE, 3),
+        **{"position_embedding_shape": (SIZE, SIZE)} if version == 2 else {})
+    tokens = backbone.output
+    tokens = tokens[:, 0] if read == "class token" else layers.GlobalAveragePooling1D()(
+        tokens[:, 3:])
+    model = alive(keras.Model(backbone.input, layers.Dense(3, activation="softmax")(tokens)))
+    given = {name: pictures[:, :SIZE, :SIZE] / np.float32(255) for name in model.input}
+    want = model.predict(given, verbose=0)
+    for builder, options in ((kx.hires_cam, {}), (kx.saliency, {}), (kx.local_linear, {}),
+                             (kx.integrated_gradients, {"steps": 4}),
+                             (kx.occlusion, {"patch_size": 8}), (kx.rise, {"samples": 20})):
+        found = builder(model, **options).predict(given, verbose=0)
+        np.testing.assert_allclose(found["predictions"], want, atol=1e-5)
+        assert found["heatmap"].shape == (3, SIZE, SIZE) and found["heatmap"].any()
+    hidden = {name: x.copy() for name, x in given.items()}
+    for x in hidden.values():
+        x[:, 8:16, 16:24] = x.mean((1, 2), keepdims=True)
+    there, away = (np.log(p / (1 - p))[np.arange(3), want.argmax(1)] for p in (
+        want, model.predict(hidden, verbose=0)))
+    found = kx.occlusion(model, patch_size=8, stride=8).predict(given, verbose=0)["heatmap"]
+    np.testing.assert_allclose(found[:, 12, 20], there - away, rtol=1e-3, atol=1e-4)
 
 
 def test_the_preprocessor_runs_once_and_not_where_it_is_taken_off(pictures):
