@@ -37,6 +37,23 @@ class Live(keras.KerasTensor):
         if get_mask(value) is not None:
             set_mask(self, get_mask(value))
 
+    def _leave(self, *_, **__):
+        """The numbers, for a function of the backend itself: what it makes of them is unseen."""
+        _watching.left = True
+        return unwrap(self)
+
+    __tf_tensor__ = _leave  # JAX asks for arrays
+
+    @classmethod
+    def __torch_function__(cls, fn, types, args=(), kwargs=None):
+        leave = lambda x: x._leave() if isinstance(x, cls) else x  # noqa: E731 - for two trees
+        return fn(*tree.map_structure(leave, args), **tree.map_structure(leave, kwargs or {}))
+
+
+def have_left():
+    """Whether the layer that is watched has handed numbers to functions that are not Keras's."""
+    return getattr(_watching, "left", False)
+
 
 def unwrap(x):
     """The tensor of a `Live`, with its mask; anything else as it is."""
@@ -63,8 +80,8 @@ def run_watched(layer, args, kwargs, watch):
 
 @contextlib.contextmanager
 def _watch(watch):
-    before = getattr(_watching, "watch", None)
-    _watching.watch = watch
+    before = getattr(_watching, "watch", None), have_left()
+    _watching.watch, _watching.left = watch, False
     with _lock:
         if not _scopes:
             _install()
@@ -72,7 +89,7 @@ def _watch(watch):
     try:
         yield
     finally:
-        _watching.watch = before
+        _watching.watch, _watching.left = before
         with _lock:
             _scopes.pop()
             if not _scopes:

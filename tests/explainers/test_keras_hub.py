@@ -278,6 +278,7 @@ BACKBONES = {
     "Bert": {"max_sequence_length": 8, **HEADS}, "GPT2": {"max_sequence_length": 8, **HEADS},
     "FNet": {"vocabulary_size": 20, "max_sequence_length": 8, **SIZES}, "XLNet": HEADS,
     "Gemma": {"head_dim": 4, **GROUPS}, "Llama": GROUPS,
+    "DebertaV3": {"max_sequence_length": 8, "bucket_size": 4, **HEADS},
 }
 
 

@@ -238,6 +238,23 @@ def test_attentions(name):
     assert completeness(model, rng.normal(size=(3, 5, 6)).astype("float32"), 1) < 1e-4
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("attend", [
+    lambda *x, **options: layers.MultiHeadAttention(2, 3)(*x, **options),
+    lambda *x, **options: layers.GroupQueryAttention(3, 4, 2)(*x, **options)],
+    ids=["heads", "groups"])
+def test_a_mask_that_is_given(attend, causal):
+    """The mask of the trial may leave a single word: then no attention is seen to matter."""
+    ids = keras.Input((8,), dtype="int32", name="ids")
+    there = keras.Input((8,), dtype="int32", name="there")
+    x = layers.Embedding(20, 6)(ids)
+    y = attend(x, x, attention_mask=ops.cast(there, "bool")[:, None], use_causal_mask=causal)
+    model = alive(keras.Model({"ids": ids, "there": there}, layers.Dense(3)((x + y)[:, -1])), None)
+    mask = np.ones((4, 8), "int32")
+    mask[0, :3] = mask[1, :1] = 0
+    assert completeness(model, {"ids": rng.integers(0, 20, (4, 8)), "there": mask}, 1) < 1e-5
+
+
 def test_a_softmax_that_weighs_nothing_is_averaged():
     x = keras.Input((4,))
     y = layers.Dense(5, "softmax")(x)
@@ -364,6 +381,53 @@ def test_a_layer_without_a_gate_is_named():
     model = alive(keras.Model(x, layers.Dense(2)(Closed(name="riddle")(x))), None)
     with pytest.raises(ValueError, match="received 'riddle' .Closed., in which none was found"):
         kx.local_linear(model)
+
+
+@keras.saving.register_keras_serializable("local_linear")
+class Borrowing(layers.Layer):
+    """Attention with a function of the backend's own, in its weights or in what is weighed."""
+
+    def __init__(self, weighed, **options):
+        super().__init__(**options)
+        self.weighed, self.inner = weighed, layers.Dense(4)
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        if keras.backend.backend() == "tensorflow":
+            from tensorflow import tanh
+        elif keras.backend.backend() == "jax":
+            from jax.numpy import tanh
+        else:
+            from torch import tanh
+        y = self.inner(x)
+        scores = ops.matmul(y, ops.transpose(y, (0, 2, 1)))
+        if self.weighed:
+            return ops.matmul(ops.softmax(scores), tanh(y) + y)
+        return ops.matmul(ops.softmax(scores + tanh(scores)), y)
+
+
+def test_what_the_backend_makes_of_a_gate_is_held_and_of_anything_else_refused():
+    def make(layer):
+        x = keras.Input((5, 4))
+        y = layers.GlobalAveragePooling1D()(layer(x))
+        return alive(keras.Model(x, layers.Dense(2)(y)), None)
+
+    with pytest.raises(ValueError, match="received 'riddle.*in which none was found"):
+        kx.local_linear(make(Borrowing(True, name="riddle")))
+    model, x = make(Borrowing(False)), rng.normal(size=(3, 5, 4)).astype("float32")
+    if keras.backend.backend() == "jax":  # whose functions take nothing but arrays
+        with pytest.raises(ValueError, match="received 'borrowing.*in which none was found"):
+            kx.local_linear(model)
+        return
+    assert completeness(model, x) < 1e-5
+    inner, offset, kernel, _ = (w for layer in model.layers for w in layer.get_weights())
+    y = x.astype("float64") @ inner + offset
+    scores = y @ y.transpose(0, 2, 1)
+    share = softmax(scores + np.tanh(scores)).mean(axis=1)  # of each position in the answer
+    np.testing.assert_allclose(run(kx.local_linear(model, target=0), x)["heatmap"],
+                               share * (x @ (inner @ kernel[:, 0])), rtol=1e-4, atol=1e-5)
 
 
 def test_a_recurrent_layer_is_named():

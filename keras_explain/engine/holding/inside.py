@@ -8,7 +8,14 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.engine.holding.trial import ROWS
-from keras_explain.graph.live import Live, flatten_live, is_looked_into, run_watched, unwrap
+from keras_explain.graph.live import (
+    Live,
+    flatten_live,
+    have_left,
+    is_looked_into,
+    run_watched,
+    unwrap,
+)
 from keras_explain.graph.models import is_kept_closed
 from keras_explain.graph.steps import Step, Value
 
@@ -17,11 +24,13 @@ def record(trial, step):
     """The steps inside of a step, with their numbers in `trial`; None where they cannot be seen.
 
     Returns:
-        The steps, and a Value (or None: it depends on nothing) for each output of `step`.
+        The steps, a Value (or None: it depends on nothing) for each output of `step`, and those of
+        the steps of which it is not known what they read: numbers that functions of the backend
+        made, which nobody watched.
     """
     if not is_looked_into(step.fn) or is_kept_closed():
         return None
-    steps, numbers = [], {}
+    steps, numbers, unsure = [], {}, []
 
     def know(x):
         """The Value of a live tensor."""
@@ -38,6 +47,8 @@ def record(trial, step):
         known = tree.map_structure(lambda x: know(x) if isinstance(x, Live) else x, (args, kwargs))
         path = "/".join(p for p in (step.path, getattr(fn, "name", "")) if p)
         steps.append(Step(fn, *known, [y.origin for y in flat], path))
+        if have_left() and any(map(_is_unseen, tree.flatten(known))):
+            unsure.append(steps[-1])
         return made
 
     args, kwargs = tree.map_structure(
@@ -46,12 +57,19 @@ def record(trial, step):
     try:
         with backend.no_gradient(), keras.StatelessScope():
             outputs = tree.flatten(run_watched(step.fn, args, kwargs, watch))
+            unseen = any(map(_is_unseen, outputs))
     except Exception:  # it asks for numbers, or does what only its backend can
         return None
-    if len(outputs) != len(step.outputs) or not steps:
+    if len(outputs) != len(step.outputs) or not steps or unseen:
         return None
     trial.numbers.update(numbers)
-    return steps, [y.origin if isinstance(y, Live) else None for y in outputs]
+    return steps, [y.origin if isinstance(y, Live) else None for y in outputs], unsure
+
+
+def _is_unseen(x):
+    """Whether `x` holds numbers that may depend on the input without anybody having seen how."""
+    return have_left() and ops.is_tensor(x) and not isinstance(x, (Live, keras.Variable)) and (
+        "float" in keras.backend.standardize_dtype(x.dtype))
 
 
 def _value_of(tensor):

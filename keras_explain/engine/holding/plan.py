@@ -43,7 +43,7 @@ class _Plan:
         self.makers, self.derived, self.moving = {}, set(cut), set(cut)
         self._follow(program.steps)
         self.one = Value(keras.KerasTensor(program.inputs[0].spec.shape[:1], "float32"))
-        self.needed, self.steps = {scored}, []
+        self.needed, self.steps, self.unsure = {scored}, [], []
 
     def program(self):
         for step in reversed(self.whole.steps):
@@ -69,6 +69,8 @@ class _Plan:
         moving = self._places(step, self.moving)
         if not outputs & self.needed or outputs & set(self.cut) or not moving:
             return step
+        if any(step is s for s in self.unsure):
+            raise ValueError(self._unknown(step))
         try:
             held = self._choose(step, moving)
         except ValueError:
@@ -83,8 +85,9 @@ class _Plan:
             held.rows = self.trial.rows(step.outputs[0])
         return dataclasses.replace(step, fn=held, args=(self.one, *step.args))
 
-    def _hold_inside(self, layer, steps, outputs):
+    def _hold_inside(self, layer, steps, outputs, unsure):
         """The layer of a step, with the steps inside of it held."""
+        self.unsure += unsure
         self._follow(steps)
         self.needed.update(inner for inner, outer in zip(outputs, layer.outputs, strict=True)
                            if outer in self.needed and inner is not None)
@@ -95,9 +98,9 @@ class _Plan:
                 rules[number] = held
         return HeldInside(layer.fn, rules, [type(s.fn) for s in steps])
 
-    def _try(self, step, places):
+    def _try(self, step, places, drawn=()):
         needed = self.needed.intersection(step.outputs)
-        return Tried(self.trial, step, places, needed or None)
+        return Tried(self.trial, step, places, needed or None, drawn)
 
     def _places(self, step, among):
         """Where, in its flat arguments, a step reads Values of a set."""
@@ -115,7 +118,8 @@ class _Plan:
             return self._make(step, moving, "own")
         if len(moving) == 1:
             return self._alone(step, moving, tried)
-        linear = [p for p in moving if found.is_affine(self._try(step, [p]))]
+        linear = [p for p in moving if found.is_affine(
+            self._try(step, [p], [q for q in moving if q != p]))]
         if not linear:
             return self._average(step, moving)
         if len(linear) > 1 and not found.is_affine(self._try(step, linear)):

@@ -32,7 +32,8 @@ class Trial:
         for size in free:
             for most in (2, 1):
                 try:
-                    self.numbers = self._run([_draw(v.spec, size, most) for v in program.inputs])
+                    self.numbers = self._run([
+                        _draw(v.spec, size, most, i) for i, v in enumerate(program.inputs)])
                     return
                 except Exception as failed:  # it needs other sizes, or other ids
                     error = failed
@@ -70,9 +71,10 @@ class Tried:
         step: of its program.
         places: those of the arguments that vary.
         wanted: which of its outputs count; None: all.
+        drawn: places of others that get random numbers: rows of one trial may be all alike.
     """
 
-    def __init__(self, trial, step, places, wanted=None):
+    def __init__(self, trial, step, places, wanted=None, drawn=()):
         self.step, self.places = step, list(places)
         self.wanted = [wanted is None or v in wanted for v in step.outputs]
         leaves = tree.flatten((step.args, step.kwargs))
@@ -80,6 +82,10 @@ class Tried:
         self.near = max(TOLERANCE.get(leaves[p].spec.dtype, NEAR) for p in self.places)
         self.is_half = self.near > NEAR
         self.near = max([self.near, *[TOLERANCE.get(v.spec.dtype, 0) for v in step.outputs]])
+        for place in drawn:
+            here = self.leaves[place]
+            self.leaves[place] = ops.cast(_random_like(here, np.random.default_rng(place)),
+                                          here.dtype)
 
     def __call__(self, *numbers, fixed=()):
         """All float outputs, flat, where the arguments at `places` are `numbers`; None: it fails.
@@ -108,12 +114,8 @@ class Tried:
 
     def random(self, seed):
         """Other numbers for them, of the same size, and positive where these are."""
-        rng, found = np.random.default_rng(seed), []
-        for place in self.places:
-            here = to_float64(self.leaves[place])
-            other = rng.normal(size=here.shape) * max(here.std() or 1.0, 1e-2) * 1.5
-            found.append(np.abs(other) if here.min(initial=-1) >= 0 else other)
-        return found
+        rng = np.random.default_rng(seed)
+        return [_random_like(self.leaves[place], rng) for place in self.places]
 
     def zeros(self):
         return [np.zeros(tuple(self.leaves[p].shape)) for p in self.places]
@@ -126,9 +128,15 @@ class Tried:
         return bool(np.abs(a - b).max(initial=0) <= self.near * max(size, 1e-12))
 
 
-def _draw(spec, free, most):
+def _random_like(here, rng):
+    here = to_float64(here)
+    other = rng.normal(size=here.shape) * max(here.std() or 1.0, 1e-2) * 1.5
+    return np.abs(other) if here.min(initial=-1) >= 0 else other
+
+
+def _draw(spec, free, most, seed):
     """Numbers for an input: ids 0 or 1 (the first of a row 1), or all 0 where `most` is 1."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     shape = (ROWS, *[free if n is None else n for n in spec.shape[1:]])
     if spec.dtype == "string":
         return ops.convert_to_tensor(np.full(shape, "one two three").tolist())
