@@ -283,7 +283,7 @@ def test_save_and_load(builder, kind, tmp_path):
 @pytest.mark.parametrize("builder", BASE)
 def test_target_as_an_input_survives_saving(builder, tmp_path):
     kind = KINDS["inputs_dict"]
-    explained = builder(kind.model, target="input")
+    explained = builder(kind.model, target="input", **builder.options_for(kind))
     explained.save(tmp_path / "explained.keras")
     loaded = keras.models.load_model(tmp_path / "explained.keras")
     inputs = {**kind.inputs(2), "target": np.array([1, -1], "int32")}
