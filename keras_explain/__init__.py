@@ -19,6 +19,7 @@ _find, __dir__, __all__ = lazy_loader.attach(
         "explainers.finite_differences": ["finite_differences"],
         "exporting": ["export"],
         "lime.image": ["LimeImageExplainer"],
+        "lime.series": ["LimeSeriesExplainer"],
         "lime.submodular_pick": ["submodular_pick"],
         "lime.tabular": ["LimeTabularExplainer"],
         "lime.text": ["LimeTextExplainer"],

@@ -31,6 +31,7 @@ from .explainers.smooth_grad import smooth_grad as smooth_grad
 from .explainers.xgrad_cam import xgrad_cam as xgrad_cam
 from .exporting import export as export
 from .lime.image import LimeImageExplainer as LimeImageExplainer
+from .lime.series import LimeSeriesExplainer as LimeSeriesExplainer
 from .lime.submodular_pick import submodular_pick as submodular_pick
 from .lime.tabular import LimeTabularExplainer as LimeTabularExplainer
 from .lime.text import LimeTextExplainer as LimeTextExplainer

@@ -112,6 +112,7 @@ LIME = {
     "table": (lambda: kx.LimeTabularExplainer(total, TABLE), TABLE[0]),
     "model": (lambda: kx.LimeImageExplainer(small_model()), X[0]),
     "shapley": (lambda: kx.LimeTabularExplainer(total, TABLE, kernel="shapley"), TABLE[0]),
+    "series": (lambda: kx.LimeSeriesExplainer(total, segments=4), TABLE[0]),
 }
 
 

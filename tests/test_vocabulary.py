@@ -51,6 +51,7 @@ SHARED = {
     # names and pictures
     "class_names": ("names of classes", {None}),
     "feature_names": ("names of features", {None}),
+    "rate": ("moments in a second", {None}),
     "preprocess": ("from what the user has to what the model takes", {None}),
     "unpreprocess": ("from what the model takes to pictures", {None}),
     "tokenizer": ("from text to ids", {None}),
@@ -101,7 +102,7 @@ OWN = {
     "gallery": {"colors"}, "error_gallery": {"analysis", "rows"},
     "filmstrip": {"frames", "min_side", "max_side", "gap"}, "caption": {"text"},
     "LimeImageExplainer": {"segments", "precision"},
-    "LimeTextExplainer": {"words", "split"},
+    "LimeTextExplainer": {"words", "split"}, "LimeSeriesExplainer": {"segments", "domain"},
     "LimeExplainer": {"sampler", "kernel", "surrogate", "tolerance", "num_features"},
     "submodular_pick": {"num_features", "budget", "vocabulary"},
     "Surrogate": {"problem"}, "Exponential": {"changes"}, "Explanation": {"sign", "text"},
@@ -126,7 +127,7 @@ FAMILIES = {"GradCAMCallback": ("ExplanationCallback",), "SaliencyCallback": (
     "ExplanationCallback",), "OcclusionCallback": ("ExplanationCallback", "occlusion"),
     "LimeCallback": ("LimeCallback", "LimeExplainer", "ExplanationCallback"),
     **{name: (name, "LimeExplainer") for name in (
-        "LimeImageExplainer", "LimeTextExplainer", "LimeTabularExplainer")},
+        "LimeImageExplainer", "LimeTextExplainer", "LimeTabularExplainer", "LimeSeriesExplainer")},
     **{name: ("Surrogate",) for name in (
         "DecisionTree", "ForwardSelection", "HighestWeights", "KLasso", "Ridge")},
     "ModifiedGradient": ("ModifiedGradient", "Explainer"),

@@ -148,9 +148,11 @@ class LimeSource:
                 [explanation.weights[0] for explanation in found],
                 [subject.segments for subject in subjects],
             )
+        elif subjects[0].kind == "series":
+            column = Column("image", lay_under(np.stack([e.heatmap() for e in found])))
         else:
             raise ValueError(
-                "Expected explanations of images or texts, received explanations of tables."
+                "Expected explanations of images, series or texts, received explanations of tables."
                 " Use `Explanation.show` for those."
             )
         self._subjects = subjects
@@ -160,6 +162,8 @@ class LimeSource:
         """Pictures or words of the examples explained last."""
         if self._subjects[0].kind == "text":
             return {"": [[s.text[a:b] for a, b, _ in s.spans] for s in self._subjects]}
+        if self._subjects[0].kind == "series":
+            return {"": draw_lines(np.stack([subject.curves for subject in self._subjects]))}
         pictures = np.stack([subject.picture for subject in self._subjects])
         return {"": _pictures(pictures, self.unpreprocess)}
 

@@ -126,7 +126,7 @@ def _split(builder, of_builder, options):
 
 
 class LimeCallback(ExplanationCallback):
-    """LIME per epoch: superpixels of images, words of texts.
+    """LIME per epoch: superpixels of images, segments of series, words of texts.
 
     Example:
         >>> from keras_explain.callbacks import LimeCallback

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "image": ["LimeImageExplainer"],
         "predictor": ["Predictor"],
         "sampling": ["Exponential"],
+        "series": ["LimeSeriesExplainer"],
         "submodular_pick": ["Pick", "submodular_pick"],
         "surrogate": [
             "DecisionTree",
@@ -34,8 +35,8 @@ class _Package(types.ModuleType):
     def __call__(self, *args, **options):
         raise TypeError(
             "Expected a class of `keras_explain.lime`, received a call of the package itself. Use"
-            " LimeImageExplainer(model).explain(image), LimeTextExplainer(model) or"
-            " LimeTabularExplainer(model, data)."
+            " LimeImageExplainer(model).explain(image), LimeTextExplainer(model),"
+            " LimeSeriesExplainer(model) or LimeTabularExplainer(model, data)."
         )
 
     def __setattr__(self, name, value):

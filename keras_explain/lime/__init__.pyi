@@ -4,6 +4,7 @@ from .explanation import Feature as Feature
 from .image import LimeImageExplainer as LimeImageExplainer
 from .predictor import Predictor as Predictor
 from .sampling import Exponential as Exponential
+from .series import LimeSeriesExplainer as LimeSeriesExplainer
 from .submodular_pick import Pick as Pick
 from .submodular_pick import submodular_pick as submodular_pick
 from .surrogate import DecisionTree as DecisionTree

@@ -1,4 +1,4 @@
-"""Explanations as pictures: superpixels cut out, matplotlib figures."""
+"""Explanations as pictures: superpixels cut out, lines of series, matplotlib figures."""
 
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,8 @@ def draw_figure(explanation: "Explanation", k: int, target: int | str | None) ->
         for number, row in zip(targets, axes, strict=True):
             _draw_pictures(explanation, number, k, row)
         return panels
+    if explanation.subject.kind == "series":
+        return _draw_series(explanation, targets)
     height = 0.32 * min(k, max(len(explanation.features), 1)) + 1.4
     panels = Figure(figsize=(6, height * len(targets)), layout="constrained")
     for number, row in zip(targets, panels.subplots(len(targets), 1, squeeze=False), strict=True):
@@ -70,14 +72,36 @@ def _draw_pictures(explanation, target, k, axes):
         axis.set_axis_off()
 
 
+def _draw_series(explanation, targets):
+    from keras_explain.plots import _grid
+    from keras_explain.plots._series import MOST_CHANNELS, draw_series, measure_height
+
+    subject = explanation.subject
+    heatmaps = [explanation.heatmap(target) for target in targets]
+    # All channels do not fit on a page: those with the largest weights do.
+    shown = np.sort(np.argsort(-np.abs(heatmaps).max((0, 1)), kind="stable")[:MOST_CHANNELS])
+    names, curves = [subject.channels[i] for i in shown], subject.curves[:, shown]
+    figure = _grid.figure(9, (0.4 + measure_height(curves)) * len(targets))
+    parts = np.atleast_1d(figure.subfigures(len(targets), 1))
+    for part, target, heatmap in zip(parts, targets, heatmaps, strict=True):
+        draw_series(part, curves, heatmap[:, shown], names, subject.places, subject.unit,
+                    signed=True)
+        part.suptitle(_title(explanation, target), fontsize=10, parse_math=False)
+    return figure
+
+
+def _title(explanation, target):
+    row = explanation.row(target)
+    return (f"{explanation.class_names[row]}: {explanation.prediction[row]:.3g}"
+            f" (R2 {explanation.fidelity[row]:.2f})")
+
+
 def _draw_bars(explanation, target, k, axis):
     from keras_explain.plots._grid import bars
 
-    row = explanation.row(target)
     top = explanation.top(k, target)[::-1]
-    name, score = explanation.class_names[row], explanation.prediction[row]
     bars(axis, [feature.name for feature in top], [feature.weight for feature in top],
-         f"{name}: {score:.3g} (R2 {explanation.fidelity[row]:.2f})")
+         _title(explanation, target))
     axis.set_xlabel("weight")
 
 

@@ -1,6 +1,7 @@
 """Explanations as HTML, see `keras_explain.markup`."""
 
 import base64
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ def _describe_class(explanation, row, k):
     body = ""
     if subject.kind == "image":
         body = _draw_pictures(explanation, target, k)
+    elif subject.kind == "series":
+        body = _draw_figure(explanation, target)
     elif subject.kind == "text":
         body = _mark_text(subject, explanation.heatmap(target))
     top, rules = explanation.top(k, target), explanation.rules[row]
@@ -51,6 +54,16 @@ def _mark_text(subject, weights):
         position = end
     parts.append(markup.escape(subject.text[position:]))
     return f'<p style="white-space:pre-wrap">{"".join(parts)}</p>'
+
+
+def _draw_figure(explanation, target):
+    from keras_explain.lime._figure import draw_figure
+
+    written = io.BytesIO()
+    draw_figure(explanation, 0, target).savefig(written, format="png", dpi=80)
+    data = base64.b64encode(written.getvalue()).decode("ascii")
+    return (f'<img alt="red for, blue against" src="data:image/png;base64,{data}"'
+            ' style="max-width:100%">')
 
 
 def _draw_pictures(explanation, target, k):

@@ -31,7 +31,7 @@ class ExplainerOptions(TypedDict, total=False):
     surrogate: Annotated[
         Surrogate,
         '"k_lasso", "highest_weights", "forward_selection", "ridge", "decision_tree" or a '
-        'callable. None takes "highest_weights" for images and "k_lasso" for texts and tables.',
+        'callable. None takes "highest_weights" for images and series, "k_lasso" else.',
     ]
     class_names: Annotated[
         Sequence[str] | None, "names for the classes, one for each score of the model.",
@@ -53,7 +53,7 @@ class ExplainOptions(TypedDict, total=False):
     num_features: Annotated[
         int | None,
         "how many parts may get a weight (K in the paper). None: 10 of a text or a row, all with "
-        '"shapley" and "ridge", and all superpixels of an image.',
+        '"shapley" and "ridge", and all superpixels or segments.',
     ]
     seed: Annotated[
         int,

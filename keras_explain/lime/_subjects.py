@@ -1,4 +1,4 @@
-"""What was explained: an image, a text or a row of a table, with its parts.
+"""What was explained: an image, a text, a row of a table or a series, with its parts.
 
 Every subject has `features`, the names of its parts in the order of an explanation's weights;
 `spread(weights)`, the weights in the subject's own shape; `key(index)`, what makes a part of one
@@ -166,7 +166,98 @@ class TabularSubject:
         return cls(features, columns, values)
 
 
-SUBJECTS = {cls.kind: cls for cls in (ImageSubject, TextSubject, TabularSubject)}
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeriesSubject:
+    """A series and its segments of time, or bands of frequency.
+
+    Args:
+        series: float32 `(T, F)`.
+        segments: int32 `(T, F)`, in frequency `(T // 2 + 1, F)`; labels 0..S-1, -1 at padding.
+        features: the names of the segments.
+        domain: `"time"` or `"frequency"`.
+        rate: moments in a second, or `None`.
+        channels: their names.
+    """
+
+    series: np.ndarray
+    segments: np.ndarray
+    features: tuple[str, ...]
+    domain: str
+    rate: float | None
+    channels: tuple[str, ...]
+
+    kind = "series"
+
+    def __post_init__(self):
+        object.__setattr__(self, "series", freeze(self.series))
+        object.__setattr__(self, "segments", freeze(self.segments))
+
+    @property
+    def curves(self) -> np.ndarray:
+        """What has a weight at each place: the series, or the amplitudes of its frequencies."""
+        if self.domain == "time":
+            return self.series
+        return np.abs(np.fft.rfft(self.series - self.series.mean(0), axis=0)).astype(np.float32)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where these lie, float64: moments or cycles, seconds or Hz where there is a rate."""
+        step = 1.0 if self.rate is None else 1 / self.rate
+        if self.domain == "time":
+            return np.arange(len(self.series)) * step
+        places = np.fft.rfftfreq(len(self.series), step)
+        return places * len(self.series) if self.rate is None else places
+
+    @property
+    def unit(self) -> str:
+        """What `places` are counted in."""
+        plain, timed = {"time": ("moments", "time in seconds"),
+                        "frequency": ("cycles in the series", "frequency in Hz")}[self.domain]
+        return plain if self.rate is None else timed
+
+    def spread(self, weights: Any) -> np.ndarray:
+        """float32 of the segments' shape: the weight of each place's segment, 0 at padding."""
+        weights = np.append(np.asarray(weights, np.float32), np.float32(0))
+        return weights[self.segments]
+
+    def key(self, index: int) -> str:
+        """The segment's name: the same time, or frequency, of the same channel."""
+        return self.features[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            "kind": self.kind,
+            "series": _array_to_dict(self.series),
+            "segments": _array_to_dict(self.segments),
+            "features": list(self.features),
+            "domain": self.domain,
+            "rate": self.rate,
+            "channels": list(self.channels),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "SeriesSubject":
+        """The inverse of `to_dict`."""
+        series, segments = _array_from_dict(data["series"]), _array_from_dict(data["segments"])
+        features, channels = tuple(data["features"]), tuple(data["channels"])
+        domain, rate = data["domain"], data["rate"]
+        if not all(isinstance(name, str) for name in (*features, *channels)):
+            raise ValueError("names that are no texts")
+        if rate is not None and not (isinstance(rate, (int, float)) and 0 < rate < np.inf):
+            raise ValueError(f"a rate of {rate!r:.60}")
+        if series.dtype != np.float32 or not np.isfinite(series).all():
+            raise ValueError(f"a series of {series.dtype} or of NaN")
+        moments, count = series.shape
+        places = {"time": moments, "frequency": moments // 2 + 1}[domain]
+        if segments.shape != (places, count) or count != len(channels) or (
+                segments.dtype.kind != "i" or segments.min() < -1
+                or segments.max() != len(features) - 1):
+            raise ValueError(f"segments of shape {segments.shape} for a series of {series.shape}")
+        return cls(series, segments, features, domain, rate, channels)
+
+
+SUBJECTS = {cls.kind: cls for cls in (ImageSubject, TextSubject, TabularSubject, SeriesSubject)}
 
 
 def freeze(array: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from keras_explain.checks import check_choice
 from keras_explain.lime._saved import parse, read_fields
 from keras_explain.lime._subjects import (
     ImageSubject,
+    SeriesSubject,
     TabularSubject,
     TextSubject,
     freeze,
@@ -34,13 +35,14 @@ class Feature(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a model gave one input its scores: a weight for each superpixel, word or table feature.
+    """Why a model gave one input its scores: a weight for each superpixel, word, column or segment.
 
     A weight is by how much the class's score rises, near the input, when the feature is there
     rather than taken out. Before reading weights, read `fidelity` and `stability`.
 
     Args:
-        subject: the input and its parts: an `ImageSubject`, `TextSubject` or `TabularSubject`.
+        subject: the input and its parts: an `ImageSubject`, `TextSubject`, `TabularSubject` or
+            `SeriesSubject`.
         classes: indices of the explained classes, `C` of them.
         class_names: their names.
         prediction: `(C,)`, the model's scores of the input.
@@ -68,7 +70,7 @@ class Explanation:
         [('good', 0.5), ('day', 0.0)]
     """
 
-    subject: ImageSubject | TextSubject | TabularSubject
+    subject: ImageSubject | TextSubject | TabularSubject | SeriesSubject
     classes: tuple[int, ...]
     class_names: tuple[str, ...]
     prediction: np.ndarray
@@ -96,7 +98,7 @@ class Explanation:
 
     @property
     def segments(self) -> np.ndarray:
-        """The superpixels' labels `(H, W)` of an image."""
+        """The labels of superpixels `(H, W)`, or of a series' segments `(T, F)`."""
         return self.subject.segments
 
     @property
@@ -137,7 +139,7 @@ class Explanation:
 
         Returns:
             float32: `(H, W)` for an image, `(T,)` for the words of a text (every occurrence),
-            `(F,)` for a row.
+            `(F,)` for a row, `(T, F)` for a series, `(T // 2 + 1, F)` for its frequencies.
 
         Raises:
             ValueError: the class was not explained.
@@ -174,7 +176,7 @@ class Explanation:
             uint8 `(H, W, 3)`.
 
         Raises:
-            TypeError: a text or a row.
+            TypeError: no image.
             ValueError: as `top`.
         """
         from keras_explain.lime._figure import cut_out
@@ -182,7 +184,7 @@ class Explanation:
         return cut_out(self, k, target, sign)
 
     def show(self, k: int = 5, target: int | str | None = None) -> "Figure":
-        """A matplotlib figure: top feature, top-k features and heatmap of an image; bars else.
+        """A matplotlib figure: top features and heatmap of an image, lines of a series, else bars.
 
         Args:
             k: number of features.

@@ -102,7 +102,7 @@ class Predictor:
 
     def _make_executor(self, executor):
         if self.is_keras and executor is None:
-            executor = make_executor(self.model, self._program)
+            executor = make_executor(self.model, self.program)
         self._executor = executor or functools.partial(self.model, training=False)
         self._compiled = self._compile(self._scores) if self.is_keras else None
 
@@ -178,7 +178,7 @@ class Predictor:
         """This predictor with the model's maps in bfloat16, or `None` if that cannot be."""
         if not self.is_keras or self._is_custom:
             return None
-        executor = make_executor(self.model, self._program, "bfloat16")
+        executor = make_executor(self.model, self.program, "bfloat16")
         if executor is None:
             return None
         return Predictor(
@@ -267,7 +267,7 @@ class Predictor:
             self.num_classes = 2 if self._binary else None
 
     @functools.cached_property
-    def _program(self):
+    def program(self):
         """The Keras model as a `Program`, or `None` where it cannot be traced."""
         try:
             return Program.trace(self.model)[1]
@@ -277,8 +277,8 @@ class Predictor:
     def _ends_in_sigmoid(self):
         """Whether the explained unit is a sigmoid; `None` where the model does not show it."""
         try:
-            unit = self._choose(self._program.outputs)
-            return before_activation(self._program, unit)[2] == "sigmoid"
+            unit = self._choose(self.program.outputs)
+            return before_activation(self.program, unit)[2] == "sigmoid"
         except Exception:  # what does not show it is judged by its scores, as a callable is
             return None
 

@@ -47,6 +47,25 @@ def series(
         >>> [axes.get_ylabel() for axes in figure.axes[:2]]
         ['left', 'right']
     """
+    made = _grid.figure(9, measure_height(x), title)
+    draw_series(made, x, heatmap, feature_names, times)
+    return made
+
+
+def measure_height(x):
+    """Inches of the lines of one series."""
+    return 0.9 + 0.9 * min(np.shape(x)[1] if np.ndim(x) > 1 else 1, MOST_CHANNELS)
+
+
+def draw_series(made, x, heatmap, feature_names=None, times=None, unit=None, signed=None):
+    """Draw the lines of `series` into a figure, or a part of one.
+
+    Args:
+        made: a figure or subfigure.
+        x, heatmap, feature_names, times: those of `series`.
+        unit: what `times` are, below the figure; None says nothing.
+        signed: whether the heatmap has two sides; None sees.
+    """
     x, heatmap = _check(x, heatmap)
     count, channels = x.shape
     names = [f"channel {i}" for i in range(channels)] if feature_names is None else [
@@ -57,10 +76,9 @@ def series(
             f"Expected {channels} `feature_names` and {count} `times`, received {len(names)} and"
             f" {times.shape}. Give one name for each channel and one time for each moment."
         )
-    signed = is_signed(heatmap)
+    signed = is_signed(heatmap) if signed is None else signed
     low, high = color_limits(heatmap, signed=signed)
     colors = ListedColormap(_darken(color_table(signed=signed)[:, :3] / 255, signed))
-    made = _grid.figure(9, 0.9 + 0.9 * channels, title)
     rows = made.subplots(channels, 1, sharex=True, squeeze=False)[:, 0]
     for axes, name, line, weights in zip(rows, names, x.T, heatmap.T, strict=True):
         _draw_line(axes, times, line, weights, colors, Normalize(low, high))
@@ -68,7 +86,8 @@ def series(
     bar = made.colorbar(ScalarMappable(Normalize(low, high), colors), ax=list(rows), pad=0.01)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
-    return made
+    if unit:
+        rows[-1].set_xlabel(unit, fontsize=9, color=_grid.QUIET)
 
 
 def _check(x, heatmap):

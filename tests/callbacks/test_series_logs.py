@@ -49,6 +49,28 @@ def test_a_class_activation_map_of_a_series_is_no_empty_cell(tmp_path, read):
     assert log.steps(f"{name}/0/overlay") and log.texts(f"{name}/about")[0]["kind"] == "image"
 
 
+@pytest.mark.parametrize("domain, places", [("time", 40), ("frequency", 21)])
+@pytest.mark.parametrize("named", [True, False])
+def test_lime_of_a_series_is_logged_with_its_segments_behind(tmp_path, read, domain, places, named):
+    keras.utils.set_random_seed(1)
+    model, x = make_series(3)
+
+    def build(model):
+        return kx.LimeSeriesExplainer(model, domain=domain, segments=4)
+
+    callback = kx.callbacks.LimeCallback(x[:2], explainer=build, samples=50, log_dir=tmp_path) if (
+        named) else kx.callbacks.ExplanationCallback(build, x[:2], name="lime", log_dir=tmp_path)
+    model.fit(x, np.zeros(8), verbose=0, callbacks=[callback])
+    log = read(tmp_path / "explanations" / "lime")
+    (about,) = log.texts("lime/about")
+    assert about["kind"] == "image"
+    picture = decode(log.blobs("lime/pictures")[0][0])
+    assert picture.shape[0] == BAND * 3 and picture.min() < 80 < 230 < picture.max()
+    (atlas,) = log.blobs("lime/maps")[-1]
+    levels = decode(atlas)
+    assert levels.size == 2 * places * 3 and levels.std() > 1
+
+
 def test_lines_go_where_the_numbers_go_and_maps_lie_under_them():
     x = np.stack([np.linspace(0, 1, 40), np.linspace(1, 0, 40), np.ones(40)], axis=-1)[None]
     picture = draw_lines(x)[0][..., 0]

@@ -17,7 +17,7 @@ from keras_explain.lime import (
     LimeTextExplainer,
     LimeWarning,
 )
-from keras_explain.lime._subjects import ImageSubject, TabularSubject, TextSubject
+from keras_explain.lime._subjects import ImageSubject, SeriesSubject, TabularSubject, TextSubject
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"&"
 SEGMENTS = np.array([[0, 0, 1], [2, 2, 3]])
@@ -59,7 +59,20 @@ def row_explanation():
     return explanation(subject, [[0.1, -0.6]])
 
 
-ALL = [image_explanation, text_explanation, row_explanation]
+def series_explanation(domain="time"):
+    series = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    parts = np.array([[0, 2], [0, 2], [1, 3], [-1, -1]], "int32")
+    subject = SeriesSubject(series, parts[: 4 if domain == "time" else 3], (
+        "a, 0 to 2", "a, 2 to 3", "b$, 0 to 2", "b$, 2 to 3"), domain, 0.5, ("a", "b$"))
+    return explanation(subject, [[0.1, -0.5, 0, 0.2], [0, 0, 0, 0.2]])
+
+
+def bands_explanation():
+    return series_explanation("frequency")
+
+
+ALL = [image_explanation, text_explanation, row_explanation, series_explanation,
+       bands_explanation]
 
 
 def test_top():
@@ -83,6 +96,9 @@ def test_heatmap_and_mask():
     assert e.mask(1, sign="both").tolist() == [[False, False, True], [False] * 3]
     assert np.allclose(text_explanation().heatmap(), [0.1, 0.6, 0.1])
     assert np.allclose(row_explanation().heatmap(), [0.1, -0.6])
+    assert np.allclose(series_explanation().heatmap(), [[0.1, 0], [0.1, 0], [-0.5, 0.2], [0, 0]])
+    assert series_explanation().mask(1).tolist() == [[False, False], [False, False], [False, True],
+                                                     [False, False]]
 
 
 def test_picture_shows_only_the_top_superpixels():
@@ -177,6 +193,10 @@ def test_show(make_one, tmp_path):
     e = make_one()
     figure = e.show(k=2)
     figure.savefig(tmp_path / "figure.png")
+    if e.subject.kind == "series":
+        assert len(figure.axes) == 6 and len(e.show(target="cat").axes) == 3  # with bars of color
+        assert figure.axes[1].get_ylabel() == r"b\$"
+        return
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[0].startswith("cat: 0.75")
     assert len(figure.axes) == (8 if e.subject.kind == "image" else 1)

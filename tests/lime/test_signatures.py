@@ -46,7 +46,8 @@ def test_public_functions_are_typed_and_documented(name, function):
 
 
 @pytest.mark.parametrize("explainer", [
-    lime.LimeImageExplainer, lime.LimeTextExplainer, lime.LimeTabularExplainer])
+    lime.LimeImageExplainer, lime.LimeTextExplainer, lime.LimeTabularExplainer,
+    lime.LimeSeriesExplainer])
 def test_explainers_speak_the_common_words(explainer):
     made, asked = inspect.signature(explainer).parameters, inspect.signature(
         explainer.explain).parameters
