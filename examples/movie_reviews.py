@@ -134,8 +134,9 @@ def expressions(report, train, test, epochs):
     ids = words_and_ids(vectorize, test[0])
     analysis = error_analysis.analyze_errors(model, ids, test[1], class_names=NAMES)
     report.say(f"Convolution: test accuracy {analysis.accuracy:.1%}\n")
-    sure = np.abs(analysis.probabilities[:, 1] - 0.5)
-    right = np.flatnonzero((analysis.y == analysis.predicted) & (sure > 0.3) & (sure < 0.49))
+    sure = analysis.probabilities.max(axis=1)
+    order = np.argsort(np.abs(sure - 0.9), kind="stable")  # neither in doubt nor beyond it
+    right = order[(analysis.y == analysis.predicted)[order]]
     rows = np.concatenate([right[test[1][right] == 1][:3], right[test[1][right] == 0][:3],
                            analysis.misclassified[:2]])
     texts = [test[0][i] for i in rows]

@@ -69,6 +69,22 @@ class WordPieces:
         if vocabulary is None:
             vocabulary = (_folder() / "vocab.txt").read_text(encoding="utf-8").split("\n")
         self.ids = {piece: i for i, piece in enumerate(vocabulary) if piece}
+        self._pieces = {i: piece for piece, i in self.ids.items()}
+
+    @property
+    def tokenizer(self):
+        """Itself: `keras_explain.text.show` takes it as it takes a preprocessor of keras-hub."""
+        return self
+
+    def __call__(self, texts):
+        """What the model takes for a list of texts; of one text the ids of its pieces alone."""
+        if isinstance(texts, str):
+            return [self.ids[piece] for piece in self.split(texts)[1:-1]]
+        return self.encode(texts)
+
+    def id_to_token(self, number):
+        """The piece of an id."""
+        return self._pieces[number]
 
     def split(self, text):
         """The pieces of one text, `[CLS]` in front and `[SEP]` behind."""

