@@ -1,7 +1,7 @@
 """The arguments of `explain` that images, texts and tables share, checked first of all."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -91,6 +91,26 @@ class Arguments:
                 f"Expected `target` to be from 0 to {count - 1}, because the model has {count}"
                 f" scores, received {max(self.target)}. Count classes from 0."
             )
+
+
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes, in the order of the scores.
+
+    Raises:
+        TypeError: one text, or what has no order of its own.
+        ValueError: a name that is there twice.
+    """
+    if isinstance(names, (str, bytes, Set, Mapping)) or not np.iterable(names):
+        raise TypeError(
+            "Expected `class_names` to be a list, one name for each score in their order, received"
+            f" {names!r:.60}. Pass a list such as ['no', 'yes']."
+        )
+    named = tuple(map(str, names))
+    if len(set(named)) < len(named):
+        raise ValueError(
+            f"Expected different `class_names`, received {list(named)[:10]}. Name each score once."
+        )
+    return named
 
 
 def _check_target(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_explain.lime._arguments import Arguments
+from keras_explain.lime._arguments import Arguments, check_names
 from keras_explain.lime._local import LocalModel
 from keras_explain.lime._options import ExplainerOptions, Kernel, Sampler, Surrogate
 from keras_explain.lime.explanation import Explanation
@@ -39,7 +39,7 @@ class LimeExplainer:
         surrogate: Surrogate = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        self._class_names = None if class_names is None else tuple(map(str, class_names))
+        self._class_names = None if class_names is None else check_names(class_names)
         self._predictor = _make_predictor(model, preprocess, self._class_names)
         self._local = LocalModel(sampler, kernel, surrogate, batch_size, distance=distance,
                                  default_surrogate=default_surrogate)
@@ -69,6 +69,8 @@ def _make_predictor(model, preprocess, class_names):
             "Expected `preprocess` on the Predictor, because one is the model, received it here."
             " Use Predictor(model, preprocess=...)."
         )
+    if class_names is not None and model.is_ambiguous:
+        return model.with_names(class_names)
     return model
 
 

@@ -1,4 +1,4 @@
-"""The columns of a table: as arrays, with bins, with names for their codes."""
+"""The columns of a table with bins, and with names for their codes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,39 +22,14 @@ def check_labels(names: Any, column: np.ndarray) -> Mapping[Any, str] | None:
     if names is None:
         return None
     labels = dict(names) if isinstance(names, Mapping) else dict(enumerate(names))
-    unknown = [v for v in np.unique(column).tolist() if v not in labels]
+    unknown = [v for v in dict.fromkeys(column.tolist()) if v not in labels]
     if unknown:
+        named = [str(name) for name in labels.values()]
         raise ValueError(
-            f"Expected the codes {list(labels)} for the names {list(labels.values())}, received"
-            f" the codes {unknown[:5]} in `data`. Pass a dict from each code to its name."
+            f"Expected the codes {list(labels)} for the names {named}, received the codes"
+            f" {unknown[:5]} in `data`. Pass a dict from each code to its name."
         )
     return {code: str(name) for code, name in labels.items()}
-
-
-def to_column(column: Any) -> np.ndarray:
-    """A column of numbers where it can be one (of dates the nanoseconds), else of texts."""
-    column = np.asarray(column)
-    if column.dtype.kind == "M":
-        numbers = column.astype("datetime64[ns]").astype(np.int64)
-        return np.where(np.isnat(column), np.nan, numbers) if np.isnat(column).any() else numbers
-    if column.dtype.kind in "biuf":
-        return column
-    values = column.tolist()
-    if all(isinstance(v, (bool, int, float)) for v in values) and values:
-        return np.asarray(values)
-    return np.array([v if is_missing(v) else str(v) for v in values], dtype=object)
-
-
-def to_date(value: Any) -> Any:
-    """Nanoseconds of a date, as they are in a column of dates."""
-    if isinstance(value, (int, np.integer)) or is_missing(value):
-        return value
-    return int(np.datetime64(value, "ns").astype(np.int64))
-
-
-def is_missing(value: Any) -> bool:
-    """None, NaN, NaT or pandas' NA, which is neither equal nor unequal to itself."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def shorten(value: Any) -> str:

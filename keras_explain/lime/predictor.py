@@ -14,9 +14,8 @@ from keras_explain.data.state import refuse_state, warn_of_randomness
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
+from keras_explain.lime import _inputs
 from keras_explain.lime._executor import agrees, make_executor
-from keras_explain.lime._inputs import Preparation, pad, refuse_labels, to_arrays, unbind
-from keras_explain.lime._inputs import takes_tensors as _takes_tensors
 from keras_explain.lime._scores import choose_output, is_regressor, pick_output, to_columns
 
 
@@ -51,8 +50,7 @@ class Predictor:
     Raises:
         TypeError: `model` is neither a Keras model nor callable, or the `predict` method of a
             classifier of scikit-learn, which gives classes.
-        ValueError: several inputs or outputs and no choice, an unknown output, a model that is not
-            built.
+        ValueError: several inputs or outputs and no choice, an unknown output, an unbuilt model.
 
     Example:
         >>> Predictor(lambda rows: rows.mean(axis=1))(np.array([[0.25, 0.75]])).tolist()
@@ -72,11 +70,11 @@ class Predictor:
     ) -> None:
         check_callable(model)
         self._given = model, preprocess
-        self.model = unbind(model)
+        self.model = _inputs.unbind(model)
         self.is_keras = isinstance(self.model, keras.Model)
         self.preprocess, self.target = preprocess, target
         if prepares(self.model) and getattr(model, "__name__", "") not in ("__call__", "call"):
-            self.preprocess = Preparation(self.model, preprocess)
+            self.preprocess = _inputs.Preparation(self.model, preprocess)
         self._output, self._binary, self._class_names = output, binary, class_names
         self._retargeted = None
         if not self.is_keras and not callable(self.model):
@@ -94,7 +92,7 @@ class Predictor:
                 f"Expected a built model, received {self.model.name!r} without weights. Call it on "
                 "one batch first."
             )
-        refuse_labels(self.model)
+        _inputs.refuse_labels(self.model)
         self.num_classes = self._count_classes() if self.is_keras else None
         self._judge_single_column(model)
         self._is_custom = self._is_asked = executor is not None
@@ -150,18 +148,18 @@ class Predictor:
         Raises:
             ValueError: scores that are NaN or infinite, or not `(N,)` or `(N, classes)`.
         """
-        count = len(batch)
-        if self.preprocess is not None:
-            batch = self.preprocess(batch)
+        several = self.is_keras and len(getattr(self.model, "inputs", None) or ()) > 1
+        count = _inputs.count_rows(batch, several and self.preprocess is None)
+        batch = batch if self.preprocess is None else self.preprocess(batch)
         if not self.is_keras:
             outputs = self._choose(self.model(batch))
             if self.target is None and self._output is None:
                 outputs = choose_output(outputs, count)
             return self._check(outputs, count, may_be_undefined)
-        batch = to_arrays(batch)
+        batch = _inputs.to_arrays(batch)
         if len(self.input_spec[0] or ()) == 2 and getattr(batch, "ndim", 2) == 1:
             batch = batch[:, None]
-        padded = tree.map_structure(lambda leaf: pad(leaf, pad_to), batch)
+        padded = tree.map_structure(lambda leaf: _inputs.pad(leaf, pad_to), batch)
         self._refuse_state(padded)
         scores = ops.convert_to_numpy(self._compiled(padded))[:count]
         return self._check(scores, count, may_be_undefined)
@@ -169,10 +167,12 @@ class Predictor:
     def with_target(self, target: Callable[..., Any]) -> "Predictor":
         """This predictor with another target; the one that was asked last is kept, compiled."""
         if self._retargeted is None or self._retargeted.target is not target:
-            self._retargeted = Predictor(
-                self._given[0], preprocess=self._given[1], output=self._output, target=target,
-                executor=self._executor if self._is_custom else None)
+            self._retargeted = self._rebuild(target=target)
         return self._retargeted
+
+    def with_names(self, class_names: Sequence[str]) -> "Predictor":
+        """This predictor, whose only column is what so many names of classes say."""
+        return self._rebuild(class_names=class_names)
 
     def reduce(self) -> "Predictor | None":
         """This predictor with the model's maps in bfloat16, or `None` if that cannot be."""
@@ -181,9 +181,7 @@ class Predictor:
         executor = make_executor(self.model, self.program, "bfloat16")
         if executor is None:
             return None
-        return Predictor(
-            self._given[0], preprocess=self._given[1], output=self._output, binary=self._binary,
-            target=self.target, executor=executor)
+        return self._rebuild(binary=self._binary, target=self.target, executor=executor)
 
     def compose(
         self, compose: Callable[..., Any], sample: np.ndarray
@@ -197,7 +195,7 @@ class Predictor:
         Returns:
             A callable from arrays to scores as tensors, for `fetch`.
         """
-        if not self.is_keras or not _takes_tensors(self.preprocess, sample):
+        if not self.is_keras or not _inputs.takes_tensors(self.preprocess, sample):
             return None
         self._refuse_state(sample if self.preprocess is None else self.preprocess(sample))
 
@@ -210,6 +208,11 @@ class Predictor:
     def fetch(self, scores: Any, count: int) -> np.ndarray:
         """The first `count` rows of compiled scores as a checked NumPy array."""
         return self._check(ops.convert_to_numpy(scores)[:count], count)
+
+    def _rebuild(self, **changes):
+        executor = {"executor": self._executor if self._is_custom else None}
+        return Predictor(self._given[0], preprocess=self._given[1], output=self._output,
+                         **executor | changes)
 
     def _refuse_state(self, batch):
         if not self._is_asked:
@@ -259,10 +262,8 @@ class Predictor:
         if self._binary is None and self.is_keras and self.num_classes in (1, None):
             self._binary = self._ends_in_sigmoid()
         if self._binary is None and self.num_classes in (1, None):
-            if self._class_names is not None and len(self._class_names) < 3:
-                self._binary = len(self._class_names) == 2
-            elif is_regressor(model):
-                self._binary = False
+            names = len(self._class_names or ())
+            self._binary = False if is_regressor(model) else {1: False, 2: True}.get(names)
         if self.num_classes == 1 and self._binary is not False:
             self.num_classes = 2 if self._binary else None
 

@@ -6,15 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_explain.checks import check_integer
-from keras_explain.lime._columns import (
-    check_labels,
-    find_edges,
-    is_missing,
-    shorten,
-    to_column,
-    to_date,
-)
+from keras_explain.checks import check_integer, is_integer
+from keras_explain.data.columns import find_codes, is_missing, repeat
+from keras_explain.data.frames import read_frame
+from keras_explain.lime._columns import check_labels, find_edges, shorten
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,9 +35,10 @@ class Table:
     """Examples from which LIME draws the values of features that are taken out.
 
     Args:
-        data: `(n, F)`: a NumPy array (numbers, or objects with text) or a pandas DataFrame.
-        names: the columns' names; by default the DataFrame's, or "0", "1", ...
-        categorical: the columns, by name or index (of a DataFrame by its own labels), whose
+        data: `(n, F)`: a NumPy array (numbers, or objects with text), a data frame of pandas or
+            polars, a sparse matrix of SciPy, or a dict from names to columns `(n,)`.
+        names: the columns' names; by default those that `data` has, or "0", "1", ...
+        categorical: the columns, by name or index (of a data frame by its own labels), whose
             numbers are codes; or a dict from them to the codes' names: `["red", "green"]` for the
             codes 0 and 1, `{1: "red", 2: "green"}` for others. Columns of text, booleans and
             pandas' categories always are.
@@ -71,39 +67,18 @@ class Table:
         groups: Mapping[str, Sequence[Any]] | None = None,
         bins: int | None = 4,
     ) -> None:
-        self._frame = type(data) if hasattr(data, "iloc") and hasattr(data, "columns") else None
-        if self._frame:
-            self.names = tuple(str(name) for name in data.columns)
-            self._labels, self._dtypes = list(data.columns), data.dtypes
-            columns = [data[name].to_numpy() for name in data.columns]
-            named = categorical if isinstance(categorical, dict) else dict.fromkeys(categorical)
-            categorical = named | {
-                str(name): named.get(name)
-                for name, dtype in zip(data.columns, data.dtypes, strict=True)
-                if getattr(dtype, "name", "") == "category"
-            }
-        else:
-            array = np.asarray(data)
-            if array.ndim != 2 or not array.size:
-                raise TypeError(
-                    "Expected `data` to be a table (rows, columns), received"
-                    f" {type(data).__name__} of shape {array.shape}. Pass a NumPy array or a"
-                    " pandas DataFrame."
-                )
-            self.names = tuple(map(str, range(array.shape[1]) if names is None else names))
-            self._dtype, columns = array.dtype, list(array.T)
-        if len(self.names) != len(columns) or len(set(self.names)) < len(columns):
-            raise ValueError(
-                f"Expected {len(columns)} different names of columns, received {self.names}. Name"
-                " each column once."
-            )
-        self.dates = frozenset(i for i, c in enumerate(columns) if c.dtype.kind == "M")
-        self.columns = [to_column(column) for column in columns]
+        self.frame = read_frame(data, names)
+        self.names, self._labels = self.frame.names, list(self.frame.labels)
+        labels = categorical if isinstance(categorical, Mapping) else dict.fromkeys(categorical)
+        labels = {self._index(column): names for column, names in labels.items()}
+        for label in self.frame.categorical:
+            labels.setdefault(self._index(label), None)
+        self.columns = [column.values for column in self.frame.columns]
         self._refuse_missing(self.columns, "`data`")
         self.is_numeric = all(column.dtype.kind in "biuf" for column in self.columns)
         if bins is not None:
             check_integer("bins", bins, 2, "4 makes quartiles, None leaves numbers continuous.")
-        self.parts = self._make_parts(categorical, groups or {}, bins)
+        self.parts = self._make_parts(labels, groups or {}, bins)
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -116,8 +91,13 @@ class Table:
         """
         if hasattr(values, "iloc") and hasattr(values, "columns"):
             values = values.iloc[0] if len(values) == 1 else values
+        if hasattr(values, "row") and hasattr(values, "get_columns") and len(values) == 1:
+            values = values.row(0, named=True)
+        values = values.toarray() if hasattr(values, "toarray") else values
         if hasattr(values, "keys") and not hasattr(values, "columns"):
             known = {str(key): values[key] for key in values.keys()}
+            known = {k: v.ravel()[0] if np.shape(v) in ((1,), (1, 1)) else v
+                     for k, v in known.items() if not isinstance(v, list)}
             if set(known) == set(self.names):
                 values = [known[name] for name in self.names]
         flat = list(values) if isinstance(values, (list, tuple)) else list(np.ravel(values))
@@ -127,8 +107,8 @@ class Table:
                 f"Expected one row of {len(self.names)} values ({', '.join(self.names[:5])}, ...), "
                 f"received shape {shape}. Explain the rows of a table one by one."
             )
-        flat = [to_date(v) if i in self.dates else v for i, v in enumerate(flat)]
-        self._refuse_missing([to_column(np.array([v], object)) for v in flat], "the row")
+        self._refuse_missing([repeat(value, 1).astype(object) for value in flat], "the row")
+        flat = [c.encode(v) for c, v in zip(self.frame.columns, flat, strict=True)]
         for name, column, value in zip(self.names, self.columns, flat, strict=True):
             if column.dtype.kind in "iuf" and not isinstance(value, (int, float, np.number)):
                 raise ValueError(
@@ -161,7 +141,8 @@ class Table:
         if part.edges is None or exact or not len(part.edges):
             return f"{part.name} = {shorten(value)}"
         code, name = self.code(part, row), part.name
-        edges = [shorten(self._show(edge, part.columns[0])) for edge in part.edges]
+        show = self.frame.columns[part.columns[0]].show
+        edges = [shorten(show(edge)) for edge in part.edges]
         if code == 0:
             return f"{name} <= {edges[0]}"
         if code == len(edges):
@@ -177,35 +158,10 @@ class Table:
         value = values[0].item() if isinstance(values[0], np.generic) else values[0]
         if part.labels is not None and value in part.labels:
             return part.labels[value]
-        value = self._show(value, part.columns[0])
+        value = self.frame.columns[part.columns[0]].show(value)
         return value if isinstance(value, (int, float, str, bool)) else str(value)
 
-    def assemble(self, columns: list[np.ndarray]) -> Any:
-        """Columns `(n,)` to what the model takes: an array, or a DataFrame if `data` was one."""
-        if self._frame is None:
-            dtype = self._dtype
-            if dtype.kind in "biu" and any(column.dtype.kind == "f" for column in columns):
-                dtype = np.dtype(np.float64)
-            return np.stack([column.astype(dtype) for column in columns], axis=1)
-        columns = [c.astype(np.int64) if i in self.dates else c for i, c in enumerate(columns)]
-        frame = self._frame(dict(zip(self._labels, columns, strict=True)), columns=self._labels)
-        same = {
-            name: dtype
-            for name, dtype, column in zip(self._labels, self._dtypes, columns, strict=True)
-            if not (column.dtype.kind == "f" and getattr(dtype, "kind", "") in "iu")
-        }
-        return frame.astype(same)
-
-    def _show(self, value, column):
-        """A value as it is, or the date that it stands for."""
-        if column not in self.dates:
-            return value
-        text = str(np.datetime64(int(value), "ns").astype("datetime64[s]"))
-        return text.removesuffix("T00:00:00")
-
-    def _make_parts(self, categorical, groups, bins):
-        labels = categorical if isinstance(categorical, dict) else dict.fromkeys(categorical)
-        labels = {self._index(column): names for column, names in labels.items()}
+    def _make_parts(self, labels, groups, bins):
         grouped = {}
         for name, columns in groups.items():
             indices = tuple(self._index(column) for column in columns)
@@ -229,8 +185,8 @@ class Table:
         if len(indices) > 1 or indices[0] in labels or column.dtype.kind not in "iuf":
             codes = np.zeros(len(self), int)
             for index in indices:  # one-hot columns: a code for each combination
-                _, one = np.unique(self.columns[index], return_inverse=True)
-                _, codes = np.unique(codes * (one.max() + 1) + one, return_inverse=True)
+                one = find_codes(self.columns[index])
+                codes = find_codes(codes * (one.max() + 1) + one)
             return Part(name, indices, codes, None, check_labels(labels.get(indices[0]), column))
         if bins is None:
             return Part(name, indices)
@@ -238,11 +194,12 @@ class Table:
         return Part(name, indices, np.searchsorted(edges, column, side="left"), edges)
 
     def _index(self, column):
-        if self._frame and column in self._labels:
+        if column in self._labels:
             return self._labels.index(column)
         if isinstance(column, str) and column in self.names:
             return self.names.index(column)
-        if isinstance(column, (int, np.integer)) and 0 <= column < len(self.names):
+        numbered = any(isinstance(label, (int, np.integer)) for label in self._labels)
+        if is_integer(column) and 0 <= column < len(self.names) and not numbered:
             return int(column)
         raise ValueError(
             f"Expected the name or index of a column, received {column!r}. Columns are"

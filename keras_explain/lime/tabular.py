@@ -5,8 +5,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from keras_explain.data.columns import repeat
 from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._base import LimeExplainer, make_explanation
+from keras_explain.lime._inputs import ColumnInputs
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import TabularSubject
@@ -32,10 +34,11 @@ class LimeTabularExplainer(LimeExplainer):
 
     Args:
         model: a Keras model of rows `(N, F)`, a callable from rows to scores `(N,)` or
-            `(N, classes)`, or a `Predictor`. A callable gets arrays, or DataFrames if `data` is
-            one.
+            `(N, classes)`, or a `Predictor`. A callable gets tables of the kind that `data` is;
+            so does a Keras model with several inputs, one for each column.
         data: a `Table`, which also says what is categorical and what belongs together, or just
-            examples: a NumPy array `(n, F)` or a pandas DataFrame.
+            examples: a NumPy array `(n, F)`, a data frame of pandas or polars, a sparse matrix, or
+            a dict from names to columns `(n,)`.
         preprocess: from a batch of rows like `data` to the model's input.
         batch_size: the largest number of rows that the model sees at once.
         **options: those of `ExplainerOptions`.
@@ -66,6 +69,10 @@ class LimeTabularExplainer(LimeExplainer):
                          distance="l2", default_surrogate="k_lasso", **options)
         self._table = data if isinstance(data, Table) else Table(data)
         self._as_floats = self._predictor.is_keras and self._predictor.preprocess is None
+        self._as_inputs = None
+        if self._as_floats and len(getattr(self._predictor.model, "inputs", None) or ()) > 1:
+            self._as_inputs = ColumnInputs(self._predictor.model, self._table.names)
+            self._as_floats = False
         if self._as_floats and not self._table.is_numeric:
             raise ValueError(
                 "Expected `preprocess`, from rows to the model's input, because `data` has columns"
@@ -147,7 +154,7 @@ class LimeTabularExplainer(LimeExplainer):
             return np.where(continuous, shifts, masks)
 
         def scores(masks, start):
-            columns = [np.full(len(masks), value) for value in row]
+            columns = [repeat(value, len(masks)) for value in row]
             for i, part in enumerate(parts):
                 drawn, keep = draws[start : start + len(masks), i], masks[:, i]
                 if part.codes is None:
@@ -178,7 +185,7 @@ class LimeTabularExplainer(LimeExplainer):
             for i, part in enumerate(table.parts):
                 for c in part.columns:
                     values = np.tile(table.columns[c][background], len(masks))
-                    columns[c] = np.where(keep[:, i], np.full(len(keep), row[c]), values)
+                    columns[c] = np.where(keep[:, i], repeat(row[c], len(keep)), values)
             received = self._score(columns, predictor)
             return received.reshape(len(masks), count, -1).mean(axis=1, dtype=np.float64)
 
@@ -193,7 +200,9 @@ class LimeTabularExplainer(LimeExplainer):
             part = [column[start : start + size] for column in columns]
             if self._as_floats:
                 batch = np.stack([column.astype(np.float32) for column in part], axis=1)
+            elif self._as_inputs is not None:
+                batch = self._as_inputs(part)
             else:
-                batch = self._table.assemble(part)
+                batch = self._table.frame.assemble(part)
             received.append(predictor(batch, size))
         return np.concatenate(received)

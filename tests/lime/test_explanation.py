@@ -174,7 +174,7 @@ def test_html_escapes_texts_labels_features_and_rules():
         dataclasses.replace(row_explanation(), rules=(EVIL,)),
         explanation(TabularSubject((EVIL, "b"), (EVIL, "b"), (EVIL, EVIL)), [[1.0, 2.0]]),
         LimeTextExplainer(lambda t: np.array([len(x) / 999 for x in t]), split=lambda t: [t],
-                          class_names=[EVIL, EVIL]).explain(EVIL, top=2),
+                          class_names=[EVIL, EVIL + "2"]).explain(EVIL, top=2),
     ]
     for e in evil:
         page = Collector(e.to_html())

@@ -276,3 +276,117 @@ def test_dates_missing_strings_and_numbered_columns_of_pandas():
     numbered = pd.DataFrame(rng.integers(0, 3, (50, 3)), columns=[7, 0, 2])
     parts = Table(numbered, categorical=[0]).parts
     assert [part.name for part in parts if part.edges is None] == ["0"]
+
+
+@pytest.mark.parametrize("kernel", ["exponential", "shapley"])
+@pytest.mark.parametrize("unit", ["us", "s", "ns"])
+def test_a_model_sees_dates_as_the_data_has_them(kernel, unit):
+    """Whatever their unit: the model got microseconds for nanoseconds, the year 51969."""
+    pd = pytest.importorskip("pandas")
+    when = pd.Series(pd.date_range("2020-01-01", periods=100)).astype(f"datetime64[{unit}]")
+    for kind in (lambda s: s, lambda s: s.dt.tz_localize("Asia/Tokyo"), lambda s: s - s[0],
+                 lambda s: s.dt.to_period("D"), lambda s: s.dt.date):
+        frame = pd.DataFrame({"when": kind(when), "x": RNG.normal(size=100)})
+        edge, seen = frame["when"][50], []
+
+        def late(rows, edge=edge, seen=seen):
+            seen.append(rows)
+            return 0.2 + 0.6 * (rows["when"] > edge).to_numpy()
+
+        for row in (frame.iloc[90], list(frame.iloc[90])):
+            found = LimeTabularExplainer(late, frame, kernel=kernel).explain(row)
+            drop = 0.6 * (51 / 75 if kernel == "exponential" else 51 / 100)
+            assert abs(found.weights[0, 0] - drop) < 0.03 and abs(found.weights[0, 1]) < 0.03
+        assert all((rows.dtypes == frame.dtypes).all() for rows in seen)
+        assert set(pd.concat(seen)["when"]) <= set(frame["when"])
+
+
+def test_objects_reach_the_model_as_they_are():
+    """Intervals became NaN, and numbers among texts became texts."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"cut": pd.cut(np.linspace(0, 1, 90), 3), "mixed": [1, "a", 2.5] * 30})
+    seen = []
+
+    def predict(rows):
+        seen.append(rows)
+        return np.array([0.1 + 0.5 * (v == 1) for v in rows["mixed"]])
+
+    found = LimeTabularExplainer(predict, frame).explain(frame.iloc[0])
+    assert np.allclose(found.weights[0], [0, 0.5], atol=0.02)
+    rows = pd.concat(seen)
+    assert not rows["cut"].isna().any() and set(rows["mixed"]) == {1, "a", 2.5}
+
+
+def test_whole_numbers_stay_whole():
+    """A row of pandas is of floats where one column is, which a lookup of codes refuses."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"code": RNG.integers(0, 5, 50), "x": RNG.normal(size=50)})
+    seen = []
+    LimeTabularExplainer(lambda r: seen.append(r) or r["x"].to_numpy(), frame).explain(
+        frame.iloc[0], samples=50)
+    assert {str(rows.dtypes["code"]) for rows in seen} == {"int64"}
+
+
+def test_numbers_are_labels_where_labels_are_numbers():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(RNG.integers(0, 3, (50, 3)), columns=[7, 0, 2])
+    with pytest.raises(ValueError, match=r"received 1. Columns are \['7', '0', '2'\]"):
+        Table(frame, categorical=[1])
+    assert [p.name for p in Table(frame, groups={"g": [0, 2]}).parts] == ["7", "g"]
+
+
+@pytest.mark.parametrize("kind", ["polars", "sparse", "dict"])
+def test_other_tables_are_explained_as_arrays_are(kind):
+    data = np.round(DATA[:200, :3], 3)
+    want = LimeTabularExplainer(lambda rows: rows[:, 1] / 100, data).explain(data[0])
+    if kind == "polars":
+        table = pytest.importorskip("polars").DataFrame(dict(zip("abc", data.T, strict=True)))
+        row, predict = table[0], lambda rows: rows["b"].to_numpy() / 100
+    elif kind == "sparse":
+        table = pytest.importorskip("scipy.sparse").csr_array(data)
+        row, predict = table[[0]], lambda rows: rows.tocsc()[:, [1]].toarray()[:, 0] / 100
+    else:
+        table = dict(zip("abc", data.T, strict=True))
+        row, predict = {n: column[0] for n, column in table.items()}, lambda rows: rows["b"] / 100
+    found = LimeTabularExplainer(predict, table).explain(row)
+    assert np.allclose(found.weights, want.weights, atol=1e-6)
+    assert found.subject.columns == (tuple("012") if kind == "sparse" else tuple("abc"))
+
+
+def test_names_of_classes_that_do_not_fit():
+    """Of a regressor, on a predictor of one's own, in a set or a text, or the same one twice."""
+    from sklearn.linear_model import LinearRegression
+
+    regressor = LinearRegression().fit(DATA, DATA[:, 0])
+    with pytest.raises(ValueError, match="`class_names` for 1 scores.*received 2 names"):
+        LimeTabularExplainer(regressor.predict, DATA, class_names=["no", "yes"]).explain(ROW)
+    inside = lambda rows: 0.5 + 0.1 * np.tanh(rows[:, 0])  # noqa: E731
+    number = LimeTabularExplainer(Predictor(inside), DATA, class_names=["price"]).explain(ROW)
+    assert number.class_names == ("price",) and number.classes == (0,)
+    two = LimeTabularExplainer(Predictor(inside), DATA, class_names=["no", "yes"])
+    assert two.explain(ROW).class_names == ("yes",)
+    for names, words in ((["a", "a"], "different `class_names`"), ("no", "received 'no'"),
+                         ({"no", "yes"}, "a list, one name"), ({0: "no", 1: "yes"}, "a list")):
+        with pytest.raises((TypeError, ValueError), match=words):
+            LimeTabularExplainer(inside, DATA, class_names=names)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize("kernel", ["exponential", "shapley"])
+def test_a_model_with_an_input_for_each_column(kernel, as_list):
+    """It asked for `preprocess`; the code goes through an embedding, the rest is linear."""
+    inputs = {"age": keras.Input((1,), name="age"), "color": keras.Input((), name="color",
+                                                                       dtype="int32")}
+    embedded = layers.Embedding(3, 1, name="table")
+    score = layers.Add()([layers.Dense(1, name="dense")(inputs["age"]), embedded(inputs["color"])])
+    model = keras.Model(list(inputs.values()) if as_list else inputs, score)
+    model.get_layer("dense").set_weights([np.array([[0.1]]), np.zeros(1)])
+    embedded.set_weights([np.array([[0.0], [3.0], [0.0]])])
+    frame = {"color": DATA[:, 2].astype(int), "age": DATA[:, 1]}
+    table = Table(frame, categorical={"color": ["red", "green", "blue"]})
+    found = LimeTabularExplainer(model, table, kernel=kernel).explain({"age": 60, "color": 1})
+    share = 1 if kernel == "exponential" else (DATA[:100, 2] != 1).mean()
+    assert found.features[0] == "color = green" and abs(found.weights[0, 0] - 3 * share) < 0.3
+    assert np.isclose(found.prediction[0], 9.0)
+    with pytest.raises(ValueError, match=r"inputs \['age', 'color'\].*received \['0', '1'\]"):
+        LimeTabularExplainer(model, DATA[:, :2])
