@@ -46,6 +46,7 @@ def layer_cam(model: keras.Model, **options: Unpack[FeatureMapOptions]) -> Expla
 
     Example:
         >>> import keras, numpy as np, keras_explain as kx
+        >>> keras.utils.set_random_seed(0)
         >>> model = keras.Sequential([
         ...     keras.Input((24, 32, 3)),
         ...     keras.layers.Conv2D(4, 3, activation="relu", name="shallow"),
