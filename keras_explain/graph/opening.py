@@ -33,7 +33,8 @@ def open_steps(program, model, wanted):
         for step in program.steps:
             args, kwargs = tree.map_structure(
                 lambda v: news.get(v, v) if isinstance(v, Value) else v, (step.args, step.kwargs))
-            outputs = tracer.inside(step.fn, args, kwargs, step.path) if wanted(step) else None
+            outputs = tracer.inside(step.fn, args, kwargs, step.path, len(step.outputs)) if (
+                wanted(step)) else None
             if outputs is None:
                 tracer.steps.append(dataclasses.replace(step, args=args, kwargs=kwargs))
             else:
@@ -77,14 +78,14 @@ def append_function(program, fn, outputs):
 class _Opener(Tracer):
     """Looks also into layers that a program has as one step."""
 
-    def inside(self, op, args, kwargs, path):
+    def inside(self, op, args, kwargs, path, count=None):
         if not _may_be_opened(op) or is_kept_closed():
-            return super().inside(op, args, kwargs, path)
+            return super().inside(op, args, kwargs, path, count)
         mark = len(self.steps), len(self.calls)
         if "training" in kwargs:
             kwargs = {k: v for k, v in kwargs.items() if k != "training"}
         try:
-            return self._trace(op, args, kwargs, path)
+            return self._trace(op, args, kwargs, path, count)
         except Opaque:
             del self.steps[mark[0] :], self.calls[mark[1] :]
             self.settled = min(self.settled, mark[0])

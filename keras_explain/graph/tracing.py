@@ -71,7 +71,7 @@ class Tracer:
     def call(self, op, args, kwargs, prefix, node=None):
         """Record one call; returns Values in the structure of its output."""
         path = self._path(op, prefix)
-        outputs = self.inside(op, args, kwargs, path)
+        outputs = self.inside(op, args, kwargs, path, len(node.outputs) if node else None)
         if outputs is None:
             outputs = self.step(op, args, kwargs, path, node)
         index = node.operation._inbound_nodes.index(node) if node else 0
@@ -107,8 +107,12 @@ class Tracer:
         self.steps.append(step)
         return outputs
 
-    def inside(self, op, args, kwargs, path):
-        """Record what `op` does inside; None if it is to stay one opaque step."""
+    def inside(self, op, args, kwargs, path, count=None):
+        """Record what `op` does inside; None if it is to stay one opaque step.
+
+        Args:
+            count: of its outputs, where it is known.
+        """
         graph, frames = graph_of(op), is_time_distributed(op)
         if is_kept_closed() or graph is None and not (frames or is_composite(op)):
             return None
@@ -117,7 +121,7 @@ class Tracer:
             if frames:
                 return self._over_frames(op, args, kwargs, path)
             if graph is None:
-                return self._trace(op, args, kwargs, path)
+                return self._trace(op, args, kwargs, path, count)
             if len(args) == 1 and not any(v for k, v in kwargs.items() if k != "mask"):
                 return self._inline(op, graph, args[0], kwargs.get("mask"), path)
         except Opaque:
@@ -144,7 +148,7 @@ class Tracer:
             flat[i] = self._append(KeepMask(), pair, pair[0].spec)
         return tree.pack_sequence_as(outputs, flat)
 
-    def _trace(self, op, args, kwargs, path):
+    def _trace(self, op, args, kwargs, path, count):
         args, kwargs = self._autocast(op, (args, kwargs))
         values = dict.fromkeys(v for v in tree.flatten((args, kwargs)) if isinstance(v, Value))
         owner, env = Owner(op, inference=False, inputs=list(values)), {}
@@ -158,6 +162,8 @@ class Tracer:
             outputs = call_as_layer(twin, op, given, options, owner)
         except Exception as error:  # it needs numbers, or does what only its backend can
             raise Opaque from error
+        if count not in (None, len(tree.flatten(outputs))):
+            raise Opaque  # it asks whether a layer inside gives None, where symbols stand for that
         self.traced[path] = []
         return self._walk(outputs, env, path, owner)
 

@@ -279,6 +279,7 @@ BACKBONES = {
     "FNet": {"vocabulary_size": 20, "max_sequence_length": 8, **SIZES}, "XLNet": HEADS,
     "Gemma": {"head_dim": 4, **GROUPS}, "Llama": GROUPS,
     "DebertaV3": {"max_sequence_length": 8, "bucket_size": 4, **HEADS},
+    "T5": HEADS, "Bart": {"max_sequence_length": 8, **HEADS},
 }
 
 
@@ -286,13 +287,15 @@ BACKBONES = {
 def test_local_linear_adds_up_on_transformers(name):
     backbone = vars(hub.models)[f"{name}Backbone"](**BACKBONES[name])
     found = backbone.output
-    found = found["sequence_output"] if isinstance(found, dict) else found
+    if isinstance(found, dict):
+        found = found.get("sequence_output", found.get("decoder_sequence_output"))
     model = alive(keras.Model(backbone.input, keras.layers.Dense(3)(
         keras.ops.mean(found, axis=1))))
     ids = np.random.default_rng(0).integers(1, 20, (3, 8))
     x = {k: np.ones_like(ids) if "mask" in k else np.zeros_like(ids) if "segment" in k else ids
          for k in backbone.input}
-    out = kx.local_linear(model, target=1).predict(x, verbose=0)
+    which = {"input": "encoder_token_ids"} if "encoder_token_ids" in x else {}
+    out = kx.local_linear(model, target=1, **which).predict(x, verbose=0)
     total = out["heatmap"].sum(axis=1) + out["remainder"]
     assert np.abs(total - out["predictions"][:, 1]).max() < 1e-4 * np.ptp(out["predictions"])
     assert out["heatmap"].any(axis=1).all()

@@ -184,6 +184,32 @@ def test_control_flow_on_numbers_keeps_the_layer_closed():
     assert tracing.Tracer().inside(layer, (program.inputs[0],), {}, "") is None
 
 
+def test_a_layer_that_asks_what_another_left_out_stays_closed():
+    """Inside of it symbols would stand for None: T5 of keras-hub gave more than it gives."""
+
+    class Caching(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = layers.Dense(6)
+
+        def build(self, shape):
+            self.inner.build(shape)
+
+        def call(self, x, cache=None):
+            return self.inner(x), cache
+
+    def ask(layer, x):
+        y, cache = layer.caching(x)
+        return (layer.inner(y), y) if cache is None else (y, y, cache)
+
+    layer, x = Residual(ask), image(5, 6)
+    layer.caching = Caching()
+    layer.caching.build((None, 5, 6))
+    layer.build((None, 5, 6))
+    model = alive(keras.Model(x, layers.Dense(2)(layers.Add()(layer(x)))), None)
+    assert_equals_model(model, draw((5, 6), 3))
+
+
 def test_random_state_of_the_model_does_not_move():
     class Noisy(layers.Layer):
         def __init__(self):
