@@ -10,7 +10,7 @@ from keras_explain.serialization import register_when_imported
 _find, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        "callbacks", "error_analysis", "images", "lime", "linear", "metrics", "plots",
+        "audio", "callbacks", "error_analysis", "images", "lime", "linear", "metrics", "plots",
         "superpixels", "targets", "text",
     ],
     submod_attrs={

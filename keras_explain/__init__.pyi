@@ -1,3 +1,4 @@
+from . import audio as audio
 from . import callbacks as callbacks
 from . import error_analysis as error_analysis
 from . import images as images

@@ -56,7 +56,7 @@ def test_papers_are_named_in_one_form():
                 assert REFERENCE.match(paragraph), f"{where}: {paragraph}"
 
 
-LETTERS = set("NHWDhwdCTFSK")  # docs/develop/contracts.md
+LETTERS = set("NHWDhwdCTFSKM")  # docs/develop/contracts.md
 
 
 def unknown_letters(text):

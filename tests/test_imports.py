@@ -17,12 +17,12 @@ HEAVY = ("keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimag
 # The layers of docs/develop/architecture.md, from the ground up. A part may import those of its
 # own layer and of the layers below.
 LAYERS = (
-    ("checks", "markup", "progress", "signatures", "terminal"),
+    ("checks", "markup", "progress", "signatures", "terminal", "waveforms"),
     ("backend", "data", "images", "plots", "superpixels", "tensorboard", "serving", "targets"),
     ("graph",),
     ("engine",),
     ("explainers", "lime"),
-    ("metrics", "text", "linear", "error_analysis", "serialization"),
+    ("audio", "metrics", "text", "linear", "error_analysis", "serialization"),
     ("callbacks", "exporting", "demo"),
     ("cli",),
 )

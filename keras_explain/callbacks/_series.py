@@ -5,6 +5,8 @@ import numpy as np
 from keras_explain.graph.axes import space_axes
 from keras_explain.graph.order import are_columns
 from keras_explain.graph.tokens import is_tokens
+from keras_explain.plots._spectrogram import level
+from keras_explain.waveforms import check_waveform
 
 BAND, WIDTH = 48, 480  # pixels of a channel, and at least of all moments
 INK = 40
@@ -35,6 +37,19 @@ def draw_lines(x):
             drawn = (rows >= np.minimum(height, after)) & (rows <= np.maximum(height, after))
             picture[BAND * channel : BAND * (channel + 1)][drawn] = INK
     return pictures
+
+
+def draw_subjects(subjects):
+    """Pictures of LIME's series: lines, of spectrograms gray with the lowest frequency below."""
+    if subjects[0].domain != "spectrogram":
+        return draw_lines(np.stack([subject.curves for subject in subjects]))
+    gray = np.stack([255 - 215 * level(check_waveform(s.series)) for s in subjects])
+    return np.repeat(np.rint(gray[:, ::-1, :, None]), 3, axis=-1).astype(np.uint8)
+
+
+def lay_under_subjects(maps, subjects):
+    """LIME's heatmaps as maps of these pictures."""
+    return maps[:, ::-1] if subjects[0].domain == "spectrogram" else lay_under(maps)
 
 
 def lay_under(maps):

@@ -7,7 +7,13 @@ import numpy as np
 from keras import tree
 
 from keras_explain import images
-from keras_explain.callbacks._series import draw_lines, is_series, lay_under
+from keras_explain.callbacks._series import (
+    draw_lines,
+    draw_subjects,
+    is_series,
+    lay_under,
+    lay_under_subjects,
+)
 from keras_explain.data.predicting import predict_rows
 from keras_explain.data.preparing import prepare, prepares
 from keras_explain.explainers._explained_model import ExplainedModel
@@ -149,7 +155,8 @@ class LimeSource:
                 [subject.segments for subject in subjects],
             )
         elif subjects[0].kind == "series":
-            column = Column("image", lay_under(np.stack([e.heatmap() for e in found])))
+            maps = np.stack([explanation.heatmap() for explanation in found])
+            column = Column("image", lay_under_subjects(maps, subjects))
         else:
             raise ValueError(
                 "Expected explanations of images, series or texts, received explanations of tables."
@@ -163,7 +170,7 @@ class LimeSource:
         if self._subjects[0].kind == "text":
             return {"": [[s.text[a:b] for a, b, _ in s.spans] for s in self._subjects]}
         if self._subjects[0].kind == "series":
-            return {"": draw_lines(np.stack([subject.curves for subject in self._subjects]))}
+            return {"": draw_subjects(self._subjects)}
         pictures = np.stack([subject.picture for subject in self._subjects])
         return {"": _pictures(pictures, self.unpreprocess)}
 

@@ -77,6 +77,8 @@ def _draw_series(explanation, targets):
     from keras_explain.plots._series import MOST_CHANNELS, draw_series, measure_height
 
     subject = explanation.subject
+    if subject.domain == "spectrogram":
+        return _draw_spectrograms(explanation, targets)
     heatmaps = [explanation.heatmap(target) for target in targets]
     # All channels do not fit on a page: those with the largest weights do.
     shown = np.sort(np.argsort(-np.abs(heatmaps).max((0, 1)), kind="stable")[:MOST_CHANNELS])
@@ -86,6 +88,19 @@ def _draw_series(explanation, targets):
     for part, target, heatmap in zip(parts, targets, heatmaps, strict=True):
         draw_series(part, curves, heatmap[:, shown], names, subject.places, subject.unit,
                     signed=True)
+        part.suptitle(_title(explanation, target), fontsize=10, parse_math=False)
+    return figure
+
+
+def _draw_spectrograms(explanation, targets):
+    from keras_explain.plots import _grid
+    from keras_explain.plots._spectrogram import draw_spectrogram
+
+    figure = _grid.figure(9, 3.8 * len(targets))
+    parts = np.atleast_1d(figure.subfigures(len(targets), 1))
+    for part, target in zip(parts, targets, strict=True):
+        subject = explanation.subject
+        draw_spectrogram(part, subject.series, explanation.heatmap(target), subject.rate, True)
         part.suptitle(_title(explanation, target), fontsize=10, parse_math=False)
     return figure
 

@@ -5,11 +5,13 @@ Every subject has `features`, the names of its parts in the order of an explanat
 input comparable with a part of another; and `to_dict()`/`from_dict()` for JSON.
 """
 
-import base64
 import dataclasses
 from typing import Any
 
 import numpy as np
+
+from keras_explain.lime._packing import array_from_dict, array_to_dict, freeze
+from keras_explain.lime._series import SeriesSubject
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,15 +52,15 @@ class ImageSubject:
         """A JSON-ready dict."""
         return {
             "kind": self.kind,
-            "image": _array_to_dict(self.image),
-            "segments": _array_to_dict(self.segments),
+            "image": array_to_dict(self.image),
+            "segments": array_to_dict(self.segments),
             "channels": self.channels,
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ImageSubject":
         """The inverse of `to_dict`."""
-        image, segments = _array_from_dict(data["image"]), _array_from_dict(data["segments"])
+        image, segments = array_from_dict(data["image"]), array_from_dict(data["segments"])
         channels = data["channels"]
         if channels not in (None, 0, -1) or image.ndim != 2 + (channels is not None):
             raise ValueError(f"channels {channels!r:.60} of an image of shape {image.shape}")
@@ -166,118 +168,4 @@ class TabularSubject:
         return cls(features, columns, values)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class SeriesSubject:
-    """A series and its segments of time, or bands of frequency.
-
-    Args:
-        series: float32 `(T, F)`.
-        segments: int32 `(T, F)`, in frequency `(T // 2 + 1, F)`; labels 0..S-1, -1 at padding.
-        features: the names of the segments.
-        domain: `"time"` or `"frequency"`.
-        rate: moments in a second, or `None`.
-        channels: their names.
-    """
-
-    series: np.ndarray
-    segments: np.ndarray
-    features: tuple[str, ...]
-    domain: str
-    rate: float | None
-    channels: tuple[str, ...]
-
-    kind = "series"
-
-    def __post_init__(self):
-        object.__setattr__(self, "series", freeze(self.series))
-        object.__setattr__(self, "segments", freeze(self.segments))
-
-    @property
-    def curves(self) -> np.ndarray:
-        """What has a weight at each place: the series, or the amplitudes of its frequencies."""
-        if self.domain == "time":
-            return self.series
-        return np.abs(np.fft.rfft(self.series - self.series.mean(0), axis=0)).astype(np.float32)
-
-    @property
-    def places(self) -> np.ndarray:
-        """Where these lie, float64: moments or cycles, seconds or Hz where there is a rate."""
-        step = 1.0 if self.rate is None else 1 / self.rate
-        if self.domain == "time":
-            return np.arange(len(self.series)) * step
-        places = np.fft.rfftfreq(len(self.series), step)
-        return places * len(self.series) if self.rate is None else places
-
-    @property
-    def unit(self) -> str:
-        """What `places` are counted in."""
-        plain, timed = {"time": ("moments", "time in seconds"),
-                        "frequency": ("cycles in the series", "frequency in Hz")}[self.domain]
-        return plain if self.rate is None else timed
-
-    def spread(self, weights: Any) -> np.ndarray:
-        """float32 of the segments' shape: the weight of each place's segment, 0 at padding."""
-        weights = np.append(np.asarray(weights, np.float32), np.float32(0))
-        return weights[self.segments]
-
-    def key(self, index: int) -> str:
-        """The segment's name: the same time, or frequency, of the same channel."""
-        return self.features[index]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dict."""
-        return {
-            "kind": self.kind,
-            "series": _array_to_dict(self.series),
-            "segments": _array_to_dict(self.segments),
-            "features": list(self.features),
-            "domain": self.domain,
-            "rate": self.rate,
-            "channels": list(self.channels),
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "SeriesSubject":
-        """The inverse of `to_dict`."""
-        series, segments = _array_from_dict(data["series"]), _array_from_dict(data["segments"])
-        features, channels = tuple(data["features"]), tuple(data["channels"])
-        domain, rate = data["domain"], data["rate"]
-        if not all(isinstance(name, str) for name in (*features, *channels)):
-            raise ValueError("names that are no texts")
-        if rate is not None and not (isinstance(rate, (int, float)) and 0 < rate < np.inf):
-            raise ValueError(f"a rate of {rate!r:.60}")
-        if series.dtype != np.float32 or not np.isfinite(series).all():
-            raise ValueError(f"a series of {series.dtype} or of NaN")
-        moments, count = series.shape
-        places = {"time": moments, "frequency": moments // 2 + 1}[domain]
-        if segments.shape != (places, count) or count != len(channels) or (
-                segments.dtype.kind != "i" or segments.min() < -1
-                or segments.max() != len(features) - 1):
-            raise ValueError(f"segments of shape {segments.shape} for a series of {series.shape}")
-        return cls(series, segments, features, domain, rate, channels)
-
-
 SUBJECTS = {cls.kind: cls for cls in (ImageSubject, TextSubject, TabularSubject, SeriesSubject)}
-
-
-def freeze(array: Any) -> np.ndarray:
-    """A read-only copy."""
-    array = np.array(array)
-    array.setflags(write=False)
-    return array
-
-
-def _array_to_dict(array):
-    contiguous = np.ascontiguousarray(array)
-    return {
-        "dtype": contiguous.dtype.name,
-        "shape": list(contiguous.shape),
-        "base64": base64.b64encode(contiguous.tobytes()).decode("ascii"),
-    }
-
-
-def _array_from_dict(data):
-    flat = np.frombuffer(base64.b64decode(data["base64"], validate=True), np.dtype(data["dtype"]))
-    if flat.dtype.kind not in "fiub":
-        raise ValueError(f"an array of {flat.dtype}")
-    return flat.reshape(data["shape"])

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from keras_explain.checks import check_choice
+from keras_explain.lime._packing import freeze
 from keras_explain.lime._saved import parse, read_fields
 from keras_explain.lime._subjects import (
     ImageSubject,
     SeriesSubject,
     TabularSubject,
     TextSubject,
-    freeze,
 )
 from keras_explain.terminal import escape_controls
 
@@ -98,7 +98,7 @@ class Explanation:
 
     @property
     def segments(self) -> np.ndarray:
-        """The labels of superpixels `(H, W)`, or of a series' segments `(T, F)`."""
+        """The labels of superpixels `(H, W)`, or of a series' parts, as the heatmap."""
         return self.subject.segments
 
     @property
@@ -139,7 +139,8 @@ class Explanation:
 
         Returns:
             float32: `(H, W)` for an image, `(T,)` for the words of a text (every occurrence),
-            `(F,)` for a row, `(T, F)` for a series, `(T // 2 + 1, F)` for its frequencies.
+            `(F,)` for a row, `(T, F)` for a series, `(K, F)` for its frequencies, lowest first,
+            and frequencies by frames for its spectrogram.
 
         Raises:
             ValueError: the class was not explained.

@@ -31,8 +31,8 @@ class LimeSeriesExplainer(LimeExplainer):
 
     Each part lies in one channel and is hidden by what that channel is like. In time it is cut
     out: the cue is *when*. In frequency it is filtered out of the whole series: the cue is *how
-    fast*, such as a tone, a tremor or a season. Needs nothing but scores, so it works for every
-    model, recurrent ones included.
+    fast*, such as a tone, a tremor or a season. In the spectrogram of a sound it is both. Needs
+    nothing but scores, so it works for every model, recurrent ones included.
 
     Reference: Ribeiro, Singh and Guestrin 2016, "Why should I trust you? Explaining the
     predictions of any classifier", KDD, https://arxiv.org/abs/1602.04938.
@@ -40,11 +40,12 @@ class LimeSeriesExplainer(LimeExplainer):
     Args:
         model: a Keras model of series `(N, T, F)` or `(N, T)`, a callable from such a batch to
             scores `(N, classes)`, or a `Predictor`.
-        domain: `"time"`, or `"frequency"`.
-        segments: how many parts each channel has, of equal length or width; or labels of moments
-            `(T,)`, which hide all channels together, or `(T, F)`; in frequency of the
-            `K = T // 2 + 1` frequencies of `numpy.fft.rfftfreq`, `(K,)` or `(K, F)`; or a callable
-            from a series `(T, F)` to labels.
+        domain: `"time"`, `"frequency"`, or `"spectrogram"` for waveforms of one channel.
+        segments: how many parts each channel has, of equal length or width, or bands and frames
+            of a spectrogram, such as `(8, 10)`; or labels of moments `(T,)`, which hide all
+            channels together, or `(T, F)`; in frequency of the `K = T // 2 + 1` frequencies of
+            `numpy.fft.rfftfreq`, `(K,)` or `(K, F)`; or a callable from a series `(T, F)` to
+            labels.
         baseline: what replaces a part: `"mean"` of its channel over time; `"inpaint"`, which
             interpolates from the moments around it; `"blur"`; `"noise"` of the channel's mean and
             deviation; a number or an array `(F,)` or `(T, F)`; `"several"`, the mean of these
@@ -76,7 +77,7 @@ class LimeSeriesExplainer(LimeExplainer):
         self,
         model: Any,
         *,
-        domain: Literal["time", "frequency"] = "time",
+        domain: Literal["time", "frequency", "spectrogram"] = "time",
         segments: Any = 10,
         baseline: Any = "mean",
         rate: float | None = None,
@@ -88,7 +89,7 @@ class LimeSeriesExplainer(LimeExplainer):
         super().__init__(model, preprocess, num_features=None, batch_size=batch_size,
                          distance="l2", default_surrogate="highest_weights", **options)
         check_choice("domain", domain, DOMAINS)
-        self._domain, self._segments = domain, check_segments(segments)
+        self._domain, self._segments = domain, check_segments(segments, domain)
         self._baseline = _check_word(baseline, domain)
         if rate is not None and not (np.isscalar(rate) and np.isfinite(rate) and rate > 0):
             raise ValueError(
@@ -117,7 +118,8 @@ class LimeSeriesExplainer(LimeExplainer):
             **options: those of `ExplainOptions`.
 
         Returns:
-            An `Explanation`; its heatmap has the shape `(T, F)`, in frequency `(K, F)`.
+            An `Explanation`; its heatmap has the shape `(T, F)`, in frequency `(K, F)`, of a
+            spectrogram that which `audio.keep` and `plots.spectrogram` take.
 
         Raises:
             TypeError, ValueError: the series does not fit the model, holds NaN, or an argument is

@@ -9,6 +9,7 @@ from keras_explain.plots._comparison import comparison
 from keras_explain.plots._errors import confusion_matrix, error_gallery, gallery
 from keras_explain.plots._ranking import agreement, ranking
 from keras_explain.plots._series import series
+from keras_explain.plots._spectrogram import spectrogram
 
 __all__ = ["agreement", "coefficient_maps", "comparison", "confusion_matrix", "error_gallery",
-           "gallery", "ranking", "series"]
+           "gallery", "ranking", "series", "spectrogram"]

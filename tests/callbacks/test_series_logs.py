@@ -71,6 +71,27 @@ def test_lime_of_a_series_is_logged_with_its_segments_behind(tmp_path, read, dom
     assert levels.size == 2 * places * 3 and levels.std() > 1
 
 
+def test_lime_of_a_spectrogram_is_logged_with_low_frequencies_below(tmp_path, read):
+    times = np.arange(256)
+    x = np.sin(times * 0.2).astype("float32")[None].repeat(2, 0)
+    inputs = keras.Input((256,))
+    power = keras.ops.mean(keras.ops.square(inputs), axis=1, keepdims=True)
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(power))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+
+    def build(model):
+        return kx.LimeSeriesExplainer(model, domain="spectrogram", segments=4)
+
+    model.fit(x, np.zeros(2), verbose=0, callbacks=[kx.callbacks.LimeCallback(
+        x, explainer=build, samples=100, log_dir=tmp_path)])
+    log = read(tmp_path / "explanations" / "lime")
+    picture = decode(log.blobs("lime/pictures")[0][0])
+    assert picture[-3:].mean() < picture[:-3].mean() - 50
+    (atlas,) = log.blobs("lime/maps")[-1]
+    levels = decode(atlas)
+    assert levels.size == 2 * 17 * 33 and levels.std() > 1
+
+
 def test_lines_go_where_the_numbers_go_and_maps_lie_under_them():
     x = np.stack([np.linspace(0, 1, 40), np.linspace(1, 0, 40), np.ones(40)], axis=-1)[None]
     picture = draw_lines(x)[0][..., 0]

@@ -71,8 +71,15 @@ def bands_explanation():
     return series_explanation("frequency")
 
 
+def patches_explanation():
+    series = np.random.default_rng(0).normal(size=(64, 1)).astype("float32")
+    parts = np.arange(17)[:, None] // 9 * 2 + np.arange(9) // 5
+    subject = SeriesSubject(series, parts.astype("int32"), tuple("abcd"), "spectrogram", 8, ("x",))
+    return explanation(subject, [[0.1, -0.5, 0, 0.2], [0, 0, 0, 0.2]])
+
+
 ALL = [image_explanation, text_explanation, row_explanation, series_explanation,
-       bands_explanation]
+       bands_explanation, patches_explanation]
 
 
 def test_top():
@@ -194,6 +201,9 @@ def test_show(make_one, tmp_path):
     figure = e.show(k=2)
     figure.savefig(tmp_path / "figure.png")
     if e.subject.kind == "series":
+        if e.subject.domain == "spectrogram":
+            assert figure.axes[0].get_xlabel() == "time in seconds" and len(figure.axes) == 4
+            return
         assert len(figure.axes) == 6 and len(e.show(target="cat").axes) == 3  # with bars of color
         assert figure.axes[1].get_ylabel() == r"b\$"
         return

@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 from keras_explain.lime import Explanation, LimeSeriesExplainer, LimeWarning
+from keras_explain.waveforms import invert, shape_of_grid, transform
 
 STEPS, CHANNELS, AT = 24, 3, (14, 1)
 
@@ -98,6 +99,35 @@ def test_bands_are_filtered_as_numpy_filters(steps, baseline):
     np.testing.assert_allclose(found.weights[0], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("steps, segments", [(200, 2), (333, (1, 3))])
+def test_patches_of_a_spectrogram_are_those_of_audio(steps, segments):
+    x, weights = series(steps, 1), series(steps, 1, seed=1)
+    explainer = LimeSeriesExplainer(linear(weights), domain="spectrogram", segments=segments,
+                                    kernel="shapley")
+    found = explainer.explain(x, target=0, samples=16)
+    assert found.heatmap().shape == shape_of_grid(steps)
+    spectrum = transform(x[:, 0] - x.mean())
+    expected = [weights[:, 0] @ invert(spectrum * (found.segments == part), steps)
+                for part in range(len(found.features))]
+    np.testing.assert_allclose(found.weights[0], expected, atol=1e-4)
+
+
+def test_a_planted_burst_leads_in_hertz_and_seconds():
+    rate, times = 1000, np.arange(1000) / 1000
+    here = (times >= 0.4) & (times < 0.5)
+    x = np.sin(2 * np.pi * 60 * times) + np.sin(2 * np.pi * 310 * times)
+    tone = np.exp(2j * np.pi * 310 * times) * here
+
+    def power(batch):
+        return np.abs(batch @ tone)
+
+    explainer = LimeSeriesExplainer(power, domain="spectrogram", rate=rate, segments=(8, 10))
+    found = explainer.explain(x, target=0, samples=400)
+    assert found.top(1)[0].name == "265.6 to 328.1 Hz, 0.404 to 0.5 s"
+    assert found.weights[0].max() > 2 * np.sort(found.weights[0])[-2]
+    assert found.features[-1].endswith("Hz, 0.908 to 1 s") and found.features[0][0] == "0"
+
+
 def test_a_planted_tone_leads_in_hertz():
     rate, times = 100, np.arange(200) / 100
     x = np.sin(2 * np.pi * 7 * times) + np.sin(2 * np.pi * 31 * times)
@@ -176,8 +206,9 @@ def test_preprocess_and_the_same_seed():
 
 def test_damaged_files():
     said = LimeSeriesExplainer(linear(series(seed=1))).explain(series(), target=0, samples=100)
-    for key, value in [("domain", "space"), ("rate", -1), ("rate", "x"), ("channels", ["a"]),
-                       ("features", ["a"]), ("series", said.to_dict()["subject"]["segments"])]:
+    for key, value in [("domain", "space"), ("domain", "spectrogram"), ("rate", -1), ("rate", "x"),
+                       ("channels", ["a"]), ("features", ["a"]),
+                       ("series", said.to_dict()["subject"]["segments"])]:
         data = said.to_dict()
         data["subject"][key] = value
         with pytest.raises(ValueError, match="Expected an explanation as"):
@@ -200,6 +231,9 @@ def test_a_stateful_model_is_refused():
     ({"baseline": "median"}, "Expected `baseline` to be one of .*'inpaint'"),
     ({"baseline": "blur", "domain": "frequency"}, "with domain='frequency'"),
     ({"baseline": np.zeros((2, 5))}, r"fits an input of shape \(24, 3\)"),
+    ({"domain": "spectrogram"}, "series of one channel and at least 64 moments"),
+    ({"segments": (2, 3)}, "one number with domain='time'"),
+    ({"segments": (2, 0), "domain": "spectrogram"}, "integer of at least 1"),
     ({"rate": 0}, "Expected `rate` to be the number of moments in a second"),
     ({"feature_names": ["a"]}, "Expected 3 `feature_names`"),
 ])
