@@ -267,7 +267,7 @@ def test_maps_of_tokens_that_attended_to_all_are_warned_of():
     with pytest.warns(AttendedMapWarning, match="block2/norm1.*local_linear"):
         kx.hires_cam(model)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         kx.hires_cam(model, layer="embed")
 
 
@@ -275,5 +275,5 @@ def test_maps_of_tokens_that_attended_to_all_are_warned_of():
                                    layers.Conv1D(WIDTH, 3, padding="same")])
 def test_tokens_that_heard_of_few_others_are_no_reason_for_a_warning(block):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         kx.hires_cam(transformer("mean", [block], positions=False))
