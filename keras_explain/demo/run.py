@@ -1,6 +1,8 @@
 """`keras-explain demo`: the library on embedded data, from a photograph to a served model."""
 
+import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
@@ -30,6 +32,7 @@ for row in heatmap / max(heatmap.max(), 1e-9):
 def run(out):
     """Run all parts; returns the exit code."""
     started = time.time()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no alarm where there is no GPU
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _say(1, "Why is this a cat? Occlusion and Grad-CAM on EfficientNet-Lite0")
@@ -40,8 +43,9 @@ def run(out):
     ask_served(out, explained, digit)
     _say(4, f"Done in {time.time() - started:.0f} s. Written:")
     print(f"  {picture}: the cat, explained")
-    print(f"  {out / 'logs'}: heatmaps of every epoch. See them in the Images tab of")
-    print(f"\n      tensorboard --logdir {out / 'logs'}\n")
+    print(f"  {out / 'logs'}: heatmaps of every epoch. See them in the Explanations tab of")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(out / "logs")]
+    print(f"\n      {shlex.join(command)}\n")
     print(f"  {out / 'served' / '1'}: SavedModel that answers with predictions and heatmaps")
     print(f"  {out / 'ask_served_model.py'}: how to ask it, with TensorFlow alone")
     return 0

@@ -109,7 +109,7 @@ class Comparison:
         heads = [f"{m} {arrow[b]}" for m, b in self.best.items()]
         lines = ["| method | " + " | ".join(heads) + " | s/image |",
                  "|---|" + "---:|" * (len(heads) + 1)]
-        leaders = {m: self.ranking(m)[0] for m in self.best}
+        leaders = {m: self._find_leaders(m) for m in self.best}
         for method in self.methods:
             name = escape_markdown(method)
             name = f"*{name}*" if method in self.baselines else name
@@ -118,7 +118,8 @@ class Comparison:
             time = "" if method in self.baselines else f"{seconds:.2g}"
             lines.append(f"| {name} | " + " | ".join(cells) + f" | {time} |")
         lines += ["", f"{len(self.classes)} images; mean [{self.confidence:.0%} bootstrap"
-                  " interval]; **bold**: best; ✓: better than every *baseline*, image by image."]
+                  " interval]; **bold**: the best, and what cannot be told from it image by image;"
+                  " ✓: better than every *baseline*, image by image."]
         return "\n".join(lines)
 
     def figure(self) -> "matplotlib.figure.Figure":
@@ -145,11 +146,21 @@ class Comparison:
             file.write("\n".join(parts))
         return path
 
-    def _cell(self, method, metric, leader):
+    def _find_leaders(self, metric):
+        """The best method, and those whose paired difference from it may be none."""
+        first = self.ranking(metric)[0]
+        found = {first}
+        for method in self.methods:
+            _, low, high = self.difference(method, first, metric)
+            if low <= 0 <= high:
+                found.add(method)
+        return found
+
+    def _cell(self, method, metric, leaders):
         mean, low, high = self._estimate(self.scores[method][metric])
         if np.isnan(mean):
             return "–"
-        text = f"**{mean:.3g}**" if method == leader else f"{mean:.3g}"
+        text = f"**{mean:.3g}**" if method in leaders else f"{mean:.3g}"
         mark = " ✓" if self.beats_baselines(method, metric) else ""
         return f"{text} [{low:.3g}, {high:.3g}]{mark}"
 

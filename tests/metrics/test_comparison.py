@@ -95,6 +95,15 @@ def test_ranking_and_missing_values():
     assert "–" in table.to_markdown()
 
 
+def test_what_cannot_be_told_from_the_best_is_marked_as_well():
+    hard = np.random.default_rng(0).normal(0, 5, 40)
+    noise = np.random.default_rng(1).normal(0, 1, 40)
+    table = made({"best": hard, "same": hard, "near": hard - 0.01 + noise - noise.mean(),
+                  "worse": hard - 0.2, "base": np.full(40, np.nan)})
+    lines = {line.split(" | ")[0][2:]: line for line in table.to_markdown().splitlines()[2:7]}
+    assert {name for name, line in lines.items() if "**" in line} == {"best", "same", "near"}
+
+
 def test_markdown_and_rows(table):
     text = table.to_markdown().splitlines()
     assert text[0].startswith("| method | deletion ↓ | insertion ↑ |")
