@@ -110,6 +110,87 @@ def test_tables_with_groups():
     assert explanation.features[2] == "color = 4"
 
 
+def test_rows_that_are_the_same_are_scored_once():
+    """Six columns of two values: 64 different rows at most, of 64 masks times 80 examples."""
+    rng, seen = np.random.default_rng(0), []
+    data = rng.integers(0, 2, (80, 6)).astype("float32")
+
+    def score(rows):
+        seen.append(len(rows))
+        return np.tanh(rows @ np.arange(6.0)) * (1 + rows[:, 0] * rows[:, 3])
+
+    def value(subsets):
+        mixed = np.stack([data] * len(subsets))
+        for table, subset in zip(mixed, subsets, strict=True):
+            table[:, list(subset)] = row[list(subset)]
+        return score(mixed.reshape(-1, 6)).reshape(len(subsets), -1).mean(axis=1)
+
+    row = np.array([1, 0, 0.5, 1, 0, 1], "float32")
+    explainer = LimeTabularExplainer(Predictor(score, binary=False), data, kernel="shapley")
+    explanation = explainer.explain(row)
+    assert sum(seen) <= 3 * 2**5  # one column has three values
+    assert np.allclose(explanation.weights[0], brute_force(value, 6), atol=1e-6)
+
+
+def test_rows_of_texts_and_of_fractions_in_a_column_of_whole_numbers():
+    """A value that the column would round is not taken for the rounded one."""
+    data = np.array([["a", 1, True], ["b", 2, False], ["a", 2, True], ["b", 1, True]], object)
+    score = lambda rows: np.array(  # noqa: E731
+        [(r[0] == "a") + 2.0 * r[1] * (1 + (r[0] == "b")) for r in rows])
+
+    def value(subsets):
+        mixed = [[[row[i] if i in subset else other[i] for i in range(3)] for other in data]
+                 for subset in subsets]
+        return [float(np.mean(score(rows))) for rows in mixed]
+
+    row = ["b", 1.5, True]
+    explainer = LimeTabularExplainer(Predictor(score, binary=False), data, kernel="shapley")
+    assert np.allclose(explainer.explain(row).weights[0], brute_force(value, 3), atol=1e-6)
+
+
+def test_a_summarized_background_is_that_of_clusters():
+    """Three clouds of 60, 30 and 10 rows: each stands for its share, and the mean score stays."""
+    rng = np.random.default_rng(0)
+    centers = np.array([[0.0, 0, 0], [10, -10, 5], [-10, 10, 10]])
+    which = np.repeat([0, 1, 2], [60, 30, 10])
+    data = centers[which] + 0.01 * rng.normal(size=(100, 3))
+    score = lambda rows: np.tanh(rows[:, 0] / 9) + rows[:, 1] * rows[:, 2] / 50  # noqa: E731
+    model, row = Predictor(score, binary=False), np.array([3.0, 2.0, 1.0])
+    full = LimeTabularExplainer(model, data, kernel="shapley").explain(row)
+    few = LimeTabularExplainer(model, data, kernel="shapley", background=3).explain(row)
+    assert np.allclose(few.weights, full.weights, atol=0.01)
+    assert np.allclose(few.intercept, full.intercept, atol=0.01)
+    same = LimeTabularExplainer(model, np.repeat(data[:4], 5, 0), kernel="shapley", background=9)
+    exact = LimeTabularExplainer(model, data[:4], kernel="shapley").explain(row)
+    assert np.allclose(same.explain(row).weights, exact.weights, atol=1e-6)
+
+
+def test_a_summarized_background_with_groups_and_texts():
+    rng = np.random.default_rng(0)
+    hot = np.eye(3)[rng.integers(0, 3, 200)]
+    numbers = np.concatenate([rng.normal(size=(200, 2)), hot], axis=1)
+    seen = []
+
+    def score(rows):
+        seen.append(rows[:, 2:])
+        return np.tanh(rows.sum(axis=1))
+
+    table = Table(numbers, groups={"color": [2, 3, 4]})
+    explainer = LimeTabularExplainer(
+        Predictor(score, binary=False), table, kernel="shapley", background=20)
+    explainer.explain(numbers[0])
+    assert (np.concatenate(seen).sum(axis=1) == 1).all()  # never two colors at once
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"background": 20}, "`background` to be None without kernel='shapley'.*received 20"),
+    ({"background": 0, "kernel": "shapley"}, "`background` to be .*received 0"),
+])
+def test_a_background_that_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        LimeTabularExplainer(lambda rows: rows[:, 0], np.random.rand(30, 2), **options)
+
+
 def test_many_features_are_sampled():
     """Twelve features from 600 of 4,096 subsets: close, and summing up exactly."""
     model, segments = network((6, 6, 1)), np.arange(36).reshape(6, 6) // 3
