@@ -46,7 +46,8 @@ SHARED = {
     "samples": ("perturbed inputs", {2000, 1024, 1000, 250, 100, 32, 10}),
     "steps": ("points of an integral or a curve", {32, 50}),
     "seed": ("randomness", {0}),
-    "batch_size": ("rows that a forward pass sees", set(range(1, 1025))),
+    "batch_size": ("rows that a forward pass sees", {None, *range(1, 1025)}),
+    "background": ("over how many examples is averaged", {None}),
     "verbose": ("whether progress is shown", {"auto", 0}),
     # names and pictures
     "class_names": ("names of classes", {None}),
@@ -67,7 +68,7 @@ SHARED = {
     "k": ("how many of the best are listed", {5, 10, 15}),
     # callbacks
     "log_dir": ("TensorBoard's folder", {"logs"}),
-    "every_n_epochs": ("how often is logged", {1}),
+    "every_n_epochs": ("how often is logged", {1, None}),
     "every_n_batches": ("how often is logged, in batches", {None}),
     "max_images": ("how many examples are shown", {8, 64}),
     "candidates": ("how many examples are looked through", {1000, 2000}),

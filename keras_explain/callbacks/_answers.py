@@ -67,3 +67,16 @@ def sentence(answers, truth, i):
     if truth is not None and truth[i] != predicted:
         words += f" (is {truth[i]})"
     return words
+
+
+def name_label(name, label):
+    """A true class in words: a text as it is, an index by its name."""
+    return str(label) if isinstance(label, (str, np.str_)) else name(label)
+
+
+class Found:
+    """What was explained at one step."""
+
+    def __init__(self, inputs, truth, columns, answers, seconds):
+        self.inputs, self.truth, self.columns = inputs, truth, columns
+        self.answers, self.seconds = answers, seconds

@@ -12,7 +12,11 @@ class CallbackOptions(TypedDict, total=False):
         str | os.PathLike,
         "TensorBoard's directory; the run is `log_dir/explanations/<name>`.",
     ]
-    every_n_epochs: Annotated[int, "explain after each n-th epoch."]
+    every_n_epochs: Annotated[
+        int | None,
+        "explain after each n-th epoch; None: as many as take at most a fifth of the training's "
+        "time, and the last.",
+    ]
     every_n_batches: Annotated[
         int | None, "explain after each n-th batch instead; steps count batches then.",
     ]

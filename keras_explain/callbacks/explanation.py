@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_explain.callbacks._answers import Namer, read_answers, sentence
+from keras_explain.callbacks._answers import Found, Namer, name_label, read_answers, sentence
 from keras_explain.callbacks._logging import LoggingCallback
+from keras_explain.callbacks._pace import Pace
 from keras_explain.callbacks._pictures import ImagesTab
 from keras_explain.callbacks._progress import batches_seen, digest
 from keras_explain.callbacks._sources import make_source
@@ -50,7 +51,8 @@ class ExplanationCallback(LoggingCallback):
         data: examples: arrays, `(x, y)`, `tf.data`, `PyDataset`, a list of texts.
         y: true classes, shown beside the answers.
         log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
-        every_n_epochs: explain after each n-th epoch.
+        every_n_epochs: explain after each n-th epoch; None: as many as take at most a fifth of
+            the training's time, and the last.
         every_n_batches: explain after each n-th batch instead; steps count batches then.
         max_images: how many examples are shown.
         class_names: names for the classes.
@@ -81,7 +83,7 @@ class ExplanationCallback(LoggingCallback):
 
     def __init__(
         self, builder: Any, data: Data, y: Array | None = None, *,
-        log_dir: str | os.PathLike = "logs", every_n_epochs: int = 1,
+        log_dir: str | os.PathLike = "logs", every_n_epochs: int | None = 1,
         every_n_batches: int | None = None, max_images: int = 8,
         class_names: Sequence[str] | None = None,
         unpreprocess: Callable[..., Any] | None = None, name: str | None = None,
@@ -94,7 +96,8 @@ class ExplanationCallback(LoggingCallback):
                 f" explained model or a LIME explainer, received {type(builder).__name__}. Wrap"
                 " options: functools.partial(kx.grad_cam, layer=...)."
             )
-        super().__init__(log_dir, every_n_epochs, name or _method_name(builder))
+        self._is_paced, n = every_n_epochs is None, every_n_epochs
+        super().__init__(log_dir, 1 if self._is_paced else n, name or _method_name(builder))
         max_images = check_positive("max_images", max_images)
         candidates = check_positive("candidates", candidates)
         if every_n_batches is not None:
@@ -113,7 +116,7 @@ class ExplanationCallback(LoggingCallback):
 
     def _forget(self):
         super()._forget()
-        self._source = self._worst = self._series = self._start = self._shown = None
+        self._source = self._worst = self._series = self._start = self._shown = self._pace = None
         self._tabs, self._warned_of = {}, set()
         self._epoch = self._batches = self._batches_before = self._step = 0
         self._epoch_began, self._is_resumed = None, False
@@ -125,8 +128,6 @@ class ExplanationCallback(LoggingCallback):
             memo[id(self.builder)] = self.builder  # of the model that trains, not of a copy of it
         other.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
         return other
-
-    # Keras ------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
         """Build and explain once, if the model has its shapes: what is wrong shows now."""
@@ -168,16 +169,20 @@ class ExplanationCallback(LoggingCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Explain and log; whatever fails, training goes on."""
-        if self.every_n_batches is None and self._writes and (epoch + 1) % self.every_n_epochs == 0:
+        if self.every_n_batches is None and self._writes and self._is_due(epoch):
             self._survive(self._log, epoch, f"epoch {epoch + 1}")
+
+    def _is_due(self, epoch):
+        if not self._is_paced or self._series is None:
+            return (epoch + 1) % self.every_n_epochs == 0
+        passed = time.perf_counter() - self._epoch_began
+        return self._pace.is_due(passed, epoch + 1 == self.params.get("epochs"))
 
     def on_train_end(self, logs=None):
         """Complete and close the log."""
         if self._writer is not None:
             self._survive(self._finish)
             self._survive(self._writer.close)
-
-    # Explaining -------------------------------------------------------------------------------
 
     def _name_after(self, source):
         """Take the name of the method that was chosen for the model."""
@@ -203,8 +208,8 @@ class ExplanationCallback(LoggingCallback):
             columns, scores = self._source.columns(inputs)
         self._pass_on(caught)
         answers = read_answers(scores, labels, self.class_name, self._source.activation)
-        truth = None if labels is None else [_name_of(self.class_name, y) for y in labels]
-        return _Found(inputs, truth, columns, answers, time.perf_counter() - began)
+        truth = None if labels is None else [name_label(self.class_name, y) for y in labels]
+        return Found(inputs, truth, columns, answers, time.perf_counter() - began)
 
     def _pass_on(self, caught):
         """Warn of a thing once, not at each epoch: blank maps, few samples. The tab marks them."""
@@ -216,8 +221,6 @@ class ExplanationCallback(LoggingCallback):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename,
                                        warning.lineno)
 
-    # Logging ----------------------------------------------------------------------------------
-
     def _begin(self, label):
         """Open the series; log its first step, unless a training before this one has done it."""
         if self._start_weights != digest(self.model):
@@ -225,6 +228,7 @@ class ExplanationCallback(LoggingCallback):
         unit = "epoch" if self.every_n_batches is None else "batch"
         step = self._epoch - 1 if unit == "epoch" else self._batches
         self._series, self._tabs, found = {}, {}, self._start
+        self._pace = Pace(found.seconds)
         for suffix, column in found.columns.items():
             name = f"{self.name}{suffix}"
             series = SeriesWriter(self._writer, name, kind=column.kind, signed=self._source.signed,
@@ -241,7 +245,8 @@ class ExplanationCallback(LoggingCallback):
     def _log(self, step, label):
         if self._series is None:
             raise RuntimeError("the examples could not be logged")
-        self._write(self._explain(), step, label)
+        with self._pace:
+            self._write(self._explain(), step, label)
 
     def _write(self, found, step, label):
         self._step = max(step, 0)
@@ -267,6 +272,8 @@ class ExplanationCallback(LoggingCallback):
             passed = time.perf_counter() - self._epoch_began
             share = found.seconds / max(passed, 1e-9)
             self._writer.scalar(f"{self.name}/share of the epoch", share, step)
+        if self._pace.skipped:
+            self._writer.text(f"{self.name}/epochs", self._pace.describe(), step)
         for key, metric in self.metrics.items():
             explained = getattr(self._source, "explained", self._source)
             numbers = np.asarray(metric(explained, found.inputs, found.columns), float)
@@ -276,18 +283,6 @@ class ExplanationCallback(LoggingCallback):
     def _finish(self):
         for tab in (self._tabs if self._series else {}).values():
             tab.finish(self._step)
-
-
-class _Found:
-    """What was explained at one step."""
-
-    def __init__(self, inputs, truth, columns, answers, seconds):
-        self.inputs, self.truth, self.columns = inputs, truth, columns
-        self.answers, self.seconds = answers, seconds
-
-
-def _name_of(name, label):
-    return str(label) if isinstance(label, (str, np.str_)) else name(label)
 
 
 def _method_name(builder):

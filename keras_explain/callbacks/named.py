@@ -1,6 +1,7 @@
 """`ExplanationCallback` with its builder filled in."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, Unpack
 
@@ -139,7 +140,9 @@ class LimeCallback(ExplanationCallback):
     @spell_out([ExplanationCallback, Arguments], positional=2)
     def __init__(
         self, data: Any, y: Any = None, *, explainer: Callable[..., Any] | None = None,
-        samples: int = 250, name: str = "lime", **options: Unpack[LimeCallbackOptions],
+        samples: int = 250, log_dir: str | os.PathLike = "logs",
+        every_n_epochs: int | None = None, name: str = "lime",
+        **options: Unpack[LimeCallbackOptions],
     ) -> None:
         """What is explained, and how.
 
@@ -150,13 +153,17 @@ class LimeCallback(ExplanationCallback):
                 `keras_explain.lime.LimeImageExplainer`.
             samples: how many perturbed inputs are tried for each example and epoch. The default
                 is a quarter of LIME's own: what counts here is change over epochs.
+            log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
+            every_n_epochs: explain after each n-th epoch; None: as many as take at most a fifth
+                of the training's time, and the last. The log says how many were left out.
             name: the series' name.
             **options: those of `LimeCallbackOptions`; `help` shows each.
         """
         asked = {k: v for k, v in options.items() if k in ExplainOptions.__annotations__}
         options = {k: v for k, v in options.items() if k not in asked}
         build = functools.partial(_build_lime, explainer, {**asked, "samples": samples})
-        super().__init__(build, data, y, name=name, **options)
+        super().__init__(build, data, y, log_dir=log_dir, every_n_epochs=every_n_epochs, name=name,
+                         **options)
 
 
 def _build_lime(explainer, options, model):

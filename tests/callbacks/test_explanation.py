@@ -351,13 +351,42 @@ def test_lime_superpixels_follow_the_training(tmp_path, make_model, digits, read
 
     explainer = functools.partial(LimeImageExplainer, segments="grid")
     callback = LimeCallback(digits[0][:2], digits[1][:2], explainer=explainer, samples=40,
-                            log_dir=tmp_path)
+                            every_n_epochs=1, log_dir=tmp_path)
     fit(make_model(), digits, [callback], epochs=2)
     log = read(tmp_path / "explanations" / "lime")
     assert log.texts("lime/about")[0]["kind"] == "superpixels"
     assert len(log.blobs("lime/pictures")[0]) == 4  # two pictures, two maps of superpixels
     first, *_, last = log.texts("lime/steps")
     assert first["weights"] != last["weights"]
+
+
+def test_lime_takes_a_fifth_of_the_time(tmp_path, make_model, digits, read, monkeypatch):
+    """A clock of our own: an explanation takes 3 s, each of 40 epochs 1 s."""
+    from keras_explain.callbacks import LimeCallback, _pace, explanation
+    from keras_explain.lime import LimeImageExplainer
+
+    clock = [0.0]
+    timer = type("Clock", (), {"perf_counter": staticmethod(lambda: clock[0])})
+    monkeypatch.setattr(_pace, "time", timer)
+    monkeypatch.setattr(explanation, "time", timer)
+
+    class Slow(LimeImageExplainer):
+        def explain(self, x, **options):
+            clock[0] += 3.0
+            return super().explain(x, **options)
+
+    class Tick(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            clock[0] += 1.0
+
+    callback = LimeCallback(digits[0][:1], explainer=functools.partial(Slow, segments="grid"),
+                            samples=20, log_dir=tmp_path)
+    fit(make_model(), digits, [Tick(), callback], epochs=40, steps_per_epoch=1)
+    log = read(tmp_path / "explanations" / "lime")
+    assert sorted(set(log.steps("lime/steps"))) == [-1, 14, 29, 39]
+    said = [blobs[0].decode() for blobs in log.blobs("lime/epochs")]
+    assert len(said) == 3 and said[-1].startswith("37 epochs were not explained")
+    assert "takes 3.0 s" in said[-1] and "20% of the 40.0 s" in said[-1]
 
 
 def test_lime_is_asked_with_every_option_of_explain(tmp_path, make_model, digits):
