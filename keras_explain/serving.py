@@ -221,8 +221,9 @@ def _check_range(array, dtype):
     finite = array[np.isfinite(array)]
     if finite.size == 0:
         return
+    exact = float if dtype.kind == "f" else int  # as a float, int64's end is 2**63, beyond it
     for value in (finite.min().item(), finite.max().item()):
-        if not float(limits.min) <= value <= float(limits.max):
+        if not exact(limits.min) <= value <= exact(limits.max):
             raise ValueError(f"{value}, which is out of its range")
 
 

@@ -144,6 +144,20 @@ def test_numbers_that_a_cast_would_change_are_refused(exported):
     assert not answer["heatmap"][1:].any()
 
 
+def test_whole_numbers_end_where_their_kind_ends(tmp_path):
+    """As a float the end of int64 is one more: 2**63 passed, and was cast to -(2**63)."""
+    model = keras.Sequential([
+        keras.Input((8, 8, 3), dtype="int64"), keras.layers.Rescaling(1e-19),
+        keras.layers.Conv2D(2, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
+    explain = SavedExplainer(kx.export(kx.saliency(model), tmp_path / "1"), "explain")
+    (name,) = explain.inputs
+    rows = [np.full((8, 8, 3), value, "uint64") for value in (2**63 - 1, 2**63, 2**64 - 1)]
+    errors = list(explain({name: rows})["error"])
+    assert errors[0] == ""
+    assert "received 9223372036854775808, which is out of its range" in errors[1]
+    assert "received 18446744073709551615, which is out of its range" in errors[2]
+
+
 def test_pixels_out_of_range_are_refused(tmp_path):
     model = keras.Sequential([
         keras.Input((8, 8, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
