@@ -19,6 +19,7 @@ from keras_explain.explainers._options import Baseline, Target
 from keras_explain.graph import targets
 from keras_explain.metrics import registry
 from keras_explain.metrics._comparison_table import Comparison
+from keras_explain.metrics._known import Known
 from keras_explain.metrics._requests import add_classes, take_classes
 from keras_explain.metrics.evaluator import Evaluator
 from keras_explain.progress import Progress, Verbose
@@ -45,6 +46,8 @@ def compare(
     - `random_patches`: smooth noise, as coarse as a CAM. Where noise per pixel does well on
       deletion (scattered holes destroy a prediction), this one is the fair opponent;
     - `center_gaussian`: photographs have their object in the middle.
+
+    A second comparison of the same model and data reads what the first found of the baselines.
 
     Args:
         model: a built `keras.Model`.
@@ -95,7 +98,9 @@ def compare(
     classes = evaluator.classes(x)
     request = None if callable(target) else classes
     shape = evaluator.map_shape(x)
-    methods |= baselines(shape, seed)
+    uninformed = baselines(shape, seed)
+    methods |= uninformed
+    known = Known(evaluator, x, target if callable(target) else classes, baseline, options, seed)
     progress = Progress(len(methods), "comparing", verbose)
     scores, seconds, heatmaps, disagreement = {}, {}, {}, {}
     for name, method in methods.items():
@@ -111,13 +116,22 @@ def compare(
         heatmaps[name], seconds[name] = maps, (time.perf_counter() - start) / len(maps)
         scores[name] = {}
         for metric in metrics.values():
-            scores[name][metric.name] = _score(
-                metric, evaluator, x, maps, request, regions, method, classes)
+            score = functools.partial(
+                _score, metric, evaluator, x, maps, request, regions, method, classes)
+            is_known = name in uninformed and metric.reads == "model"
+            scores[name][metric.name] = (
+                known.recall(score, name, *_parts(metric)) if is_known else score())
         progress.advance()
     progress.close()
     return Comparison(scores, {m.name: m.best for m in metrics.values()},
-                      tuple(baselines(shape, seed)), seconds, heatmaps, x, classes, confidence,
+                      tuple(uninformed), seconds, heatmaps, x, classes, confidence,
                       seed, disagreement)
+
+
+def _parts(metric):
+    """The name of a metric and the options that it is given."""
+    function = metric.function
+    return metric.name, getattr(function, "args", ()), getattr(function, "keywords", {})
 
 
 def _default_methods(model, target, options):

@@ -232,6 +232,10 @@ class Evaluator:
         top = ops.convert_to_numpy(scores).argmax(-1).astype("int32")
         return np.where(request >= 0, request, top)
 
+    def values(self, x: Inputs) -> list[np.ndarray]:
+        """Inputs as a flat list of arrays that fit the network, without classes that go with it."""
+        return self._values(self._split_target(as_arrays(x))[0])
+
     def _values(self, x):
         """Inputs as a flat list of arrays that fit the network."""
         x = prepare(self.model, x)

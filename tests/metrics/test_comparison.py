@@ -204,3 +204,60 @@ def test_maps_are_faded_where_the_fills_disagree(model, x, monkeypatch):
     assert np.any(wanted != answer["heatmap"][0])
     np.testing.assert_allclose(
         images.fade(maps["several"], options["disagreement"]["several"]), wanted, atol=1e-5)
+
+
+def test_baselines_are_scored_once_for_a_model_and_data(model, x, monkeypatch):
+    """The second comparison has the same numbers, and looks at its own method alone."""
+    scored = []
+
+    def spy(metric, evaluator, data, maps, *others):
+        scored.append(metric.name)
+        return score(metric, evaluator, data, maps, *others)
+
+    score = comparing._score
+    monkeypatch.setattr(comparing, "_score", spy)
+    chosen = ["insertion", functools.partial(metrics.deletion, steps=5), "sparseness"]
+    x = x[:4]
+
+    def run(**options):
+        scored.clear()
+        options = {"methods": ["saliency"], "metrics": chosen, "verbose": 0, **options}
+        table = comparing.compare(model, options.pop("x", x), **options)
+        return {(m, k): table.scores[m][k] for m in table.baselines for k in table.scores[m]}
+
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    first, count = run(), len(scored)
+    again = run(methods=["grad_cam"])
+    assert count == 12 and scored.count("insertion") == scored.count("deletion") == 1
+    for key, numbers in first.items():
+        assert np.array_equal(again[key], numbers)
+    own = comparing.compare(twin, x, ["saliency"], chosen, verbose=0)  # knows nothing yet
+    assert all(np.allclose(own.scores[m][k], v, atol=1e-6) for (m, k), v in first.items())
+
+    others = [{"seed": 1}, {"target": 2}, {"baseline": 0.5}, {"x": x[::-1]},
+              {"metrics": ["insertion", functools.partial(metrics.deletion, steps=6)]}]
+    for options in others:
+        run(**options)
+        assert scored.count("deletion") == 4, options
+    run(target=lambda scores: scores[:, 0])  # may be any function
+    run(target=lambda scores: scores[:, 1])
+    assert scored.count("deletion") == 4
+
+
+def test_baselines_are_scored_again_where_the_model_is_another(x):
+    """Other weights, and another activation of the same weights."""
+    inputs = keras.Input((12, 16, 3))
+    outputs = layers.Dense(3, activation="softmax", name="end")(layers.Flatten()(inputs))
+    model = keras.Model(inputs, outputs)
+
+    def run():
+        table = comparing.compare(model, x[:2], ["saliency"], ["insertion"], target=0, verbose=0)
+        return table.scores["random_pixels"]["insertion"]
+
+    first = run()
+    model.set_weights([2 * w for w in model.get_weights()])
+    second = run()
+    model.get_layer("end").activation = keras.activations.sigmoid
+    third = run()
+    assert not np.allclose(first, second) and not np.allclose(second, third)
