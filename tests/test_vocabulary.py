@@ -52,7 +52,7 @@ SHARED = {
     # names and pictures
     "class_names": ("names of classes", {None}),
     "feature_names": ("names of features", {None}),
-    "rate": ("moments in a second", {None}),
+    "rate": ("moments or frames in a second", {None, 5.0}),
     "preprocess": ("from what the user has to what the model takes", {None}),
     "unpreprocess": ("from what the model takes to pictures", {None}),
     "tokenizer": ("from text to ids", {None}),
@@ -103,6 +103,7 @@ OWN = {
     "comparison": {"predictions", "disagreement"}, "confusion_matrix": {"analyses"},
     "gallery": {"colors"}, "error_gallery": {"analysis", "rows"},
     "filmstrip": {"frames", "min_side", "max_side", "gap"}, "caption": {"text"},
+    "write_gif": {"frames"},
     "LimeImageExplainer": {"segments", "precision"},
     "LimeTextExplainer": {"words", "split"}, "LimeSeriesExplainer": {"segments", "domain"},
     "LimeExplainer": {"sampler", "kernel", "surrogate", "tolerance", "num_features"},

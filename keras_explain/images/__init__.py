@@ -4,6 +4,7 @@ Everything runs on NumPy and OpenCV, without Keras. Callbacks, plots and the com
 their heatmaps with these functions, so a map looks the same in all of them.
 """
 
+from keras_explain.images.animations import write_gif
 from keras_explain.images.colors import (
     DIVERGING,
     SEQUENTIAL,
@@ -18,4 +19,4 @@ from keras_explain.images.overlays import overlay
 from keras_explain.images.pixels import encode_png, to_uint8
 
 __all__ = ["DIVERGING", "SEQUENTIAL", "caption", "color_limits", "color_table", "colorize",
-           "encode_png", "fade", "filmstrip", "is_signed", "overlay", "to_uint8"]
+           "encode_png", "fade", "filmstrip", "is_signed", "overlay", "to_uint8", "write_gif"]
