@@ -76,6 +76,37 @@ def test_integrated_gradients(model, ours, captums, baseline):
     np.testing.assert_allclose(out["completeness_gap"], gap.detach().numpy(), atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def transformer():
+    """One block over tokens, whose embedding of id 0 is the zero from which we set out."""
+    keras.utils.set_random_seed(0)
+    ids = keras.Input((7,), dtype="int32")
+    words = layers.Embedding(20, 8, name="words")
+    x = words(ids) + keras.Variable(np.random.default_rng(3).normal(size=(7, 8)))
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4)(x, x))
+    x = layers.Dense(8, "gelu")(x)
+    model = keras.Model(ids, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
+    rng = np.random.default_rng(0)
+    for v in model.trainable_variables:
+        v.assign(rng.normal(size=v.shape) * 0.6)
+    words.embeddings.assign(words.embeddings * (np.arange(20) > 0)[:, None])
+    return model
+
+
+@pytest.mark.parametrize("ours, captums", [
+    ("gauss_legendre", "gausslegendre"), ("midpoint", "riemann_middle")])
+def test_integrated_gradients_of_an_embedding(transformer, ours, captums):
+    ids = np.random.default_rng(2).integers(1, 20, (3, 7)).astype("int32")
+    theirs, gap = captum.LayerIntegratedGradients(
+        transformer, transformer.get_layer("words")).attribute(
+            torch.tensor(ids), torch.zeros((3, 7), dtype=torch.int32), target=CLASS, n_steps=20,
+            method=captums, return_convergence_delta=True)
+    out = kx.integrated_gradients(transformer, target=CLASS, steps=20, method=ours).predict(
+        ids, verbose=0)
+    close(out["heatmap"], theirs.sum(dim=-1))
+    np.testing.assert_allclose(out["completeness_gap"], gap.detach().numpy(), atol=1e-4)
+
+
 @pytest.mark.parametrize("layer", ["conv1", "conv2"])
 def test_grad_cam(model, layer):
     theirs = captum.LayerGradCam(model, model.get_layer(layer)).attribute(
