@@ -8,6 +8,7 @@ import numpy as np
 from keras_explain.checks import check_integer, is_integer, nearest
 from keras_explain.lime._options import Target
 from keras_explain.progress import Verbose
+from keras_explain.targets._target import Target as TargetObject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Arguments:
 
         Top classes come best first; of equal scores the first.
         """
+        if isinstance(self.target, TargetObject):
+            return np.array([prediction.argmax()])  # of one score, or the likeliest token
         if callable(self.target):
             return np.array([0])
         self._check_range(len(prediction))
@@ -64,6 +67,8 @@ class Arguments:
 
     def names(self, classes: Sequence[int]) -> tuple[str, ...]:
         """What the explained classes are called."""
+        if isinstance(self.target, TargetObject):
+            return (str(self.target),)
         if callable(self.target):
             name = getattr(self.target, "__name__", type(self.target).__name__)
             return ("score" if name == "<lambda>" else name,)

@@ -14,6 +14,7 @@ from keras_explain.data.state import refuse_state, warn_of_randomness
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.foreign import check_callable
 from keras_explain.graph.program import Program
+from keras_explain.graph.tokens import lookups
 from keras_explain.lime import _inputs
 from keras_explain.lime._executor import agrees, make_executor
 from keras_explain.lime._scores import choose_output, is_regressor, pick_output, to_columns
@@ -75,23 +76,20 @@ class Predictor:
         self.preprocess, self.target = preprocess, target
         if prepares(self.model) and getattr(model, "__name__", "") not in ("__call__", "call"):
             self.preprocess = _inputs.Preparation(self.model, preprocess)
-        self._output, self._binary, self._class_names = output, binary, class_names
+        self.output, self._binary, self._class_names = output, binary, class_names
         self._retargeted = None
         if not self.is_keras and not callable(self.model):
-            probabilities = hasattr(model, "predict_proba")
+            chances = hasattr(model, "predict_proba")
             raise TypeError(
                 "Expected a Keras model or a callable from a batch to scores, received"
                 f" {type(model).__name__}."
-                f" {'Pass its predict_proba method' if probabilities else 'Wrap it in a function'}."
-            )
+                f" {'Pass its predict_proba method' if chances else 'Wrap it in a function'}.")
         if not self.is_keras and executor is not None:
             raise TypeError("Expected executor= together with a Keras model, received a callable."
                             " Pass the executor as the model.")
         if self.is_keras and not self.model.built:
-            raise ValueError(
-                f"Expected a built model, received {self.model.name!r} without weights. Call it on "
-                "one batch first."
-            )
+            raise ValueError(f"Expected a built model, received {self.model.name!r} without"
+                             " weights. Call it on one batch first.")
         _inputs.refuse_labels(self.model)
         self.num_classes = self._count_classes() if self.is_keras else None
         self._judge_single_column(model)
@@ -116,7 +114,7 @@ class Predictor:
     def name(self) -> str:
         """What errors call the explained output."""
         base = getattr(self.model, "name", None) or getattr(self.model, "__name__", "the model")
-        return f"{base!r}" if self._output is None else f"{self._output!r} of {base!r}"
+        return f"{base!r}" if self.output is None else f"{self.output!r} of {base!r}"
 
     @property
     def is_ambiguous(self) -> bool:
@@ -153,7 +151,7 @@ class Predictor:
         batch = batch if self.preprocess is None else self.preprocess(batch)
         if not self.is_keras:
             outputs = self._choose(self.model(batch))
-            if self.target is None and self._output is None:
+            if self.target is None and self.output is None:
                 outputs = choose_output(outputs, count)
             return self._check(outputs, count, may_be_undefined)
         batch = _inputs.to_arrays(batch)
@@ -211,7 +209,7 @@ class Predictor:
 
     def _rebuild(self, **changes):
         executor = {"executor": self._executor if self._is_custom else None}
-        return Predictor(self._given[0], preprocess=self._given[1], output=self._output,
+        return Predictor(self._given[0], preprocess=self._given[1], output=self.output,
                          **executor | changes)
 
     def _refuse_state(self, batch):
@@ -230,9 +228,9 @@ class Predictor:
 
     def _choose(self, outputs):
         """What the target makes of the outputs, or one of them by key, name or position."""
-        if self.target is not None and self._output is None:
+        if self.target is not None and self.output is None:
             return self.target(outputs)
-        chosen = pick_output(self.model, outputs, self._output)
+        chosen = pick_output(self.model, outputs, self.output)
         return chosen if self.target is None else self.target(chosen)
 
     def _count_classes(self):
@@ -246,14 +244,17 @@ class Predictor:
         if outputs is None:
             return None
         shape = self._choose(outputs).shape
-        if len(shape) > 2 and self.input_spec[1] == "string":
-            return None  # a vectorizer's declared shape may have an axis more than its values
+        if len(shape) > 2 and (self.input_spec[1] == "string" or self._reads_tokens()):
+            return None  # a vectorizer's declared shape may have an axis more; a target may ask
         if len(shape) > 2:
             raise ValueError(
                 f"Expected scores of shape (N,) or (N, classes), received {shape} from {self.name}"
-                ". Explain a part of it: a callable such as lambda x: model(x)[:, row, column]."
-            )
+                ". Explain a part of it: a callable such as lambda x: model(x)[:, row, column].")
         return shape[1] if len(shape) == 2 else 1
+
+    def _reads_tokens(self):
+        program = self.program
+        return program is not None and any(lookups(program, v) for v in program.inputs)
 
     def _judge_single_column(self, model):
         """Find out, as far as it can be known without a call, what a single column means."""
@@ -289,12 +290,11 @@ class Predictor:
             raise ValueError(
                 f"Expected scores of shape ({count},) or ({count}, classes) for {count} inputs, "
                 f"received {scores.shape} from {self.name}. Wrap the model in a function that "
-                "returns them."
+                "returns them, or pass a `target` from its outputs to one score each."
             )
         broken = np.count_nonzero(~np.isfinite(scores).all(axis=1))
         if broken and not may_be_undefined:
             raise ValueError(
                 f"Expected finite scores, received NaN or infinity from {self.name} for {broken} "
-                f"of {count} perturbed inputs. Look at the model's weights and its preprocessing."
-            )
+                f"of {count} perturbed inputs. Look at the model's weights and its preprocessing.")
         return scores

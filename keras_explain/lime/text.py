@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_explain.checks import check_choice
 from keras_explain.lime._arguments import Arguments
+from keras_explain.lime._asking import ask
 from keras_explain.lime._base import LimeExplainer, make_explanation
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
@@ -90,6 +91,7 @@ class LimeTextExplainer(LimeExplainer):
                     f"takes {dtype}. Pass `tokenizer`, from a list of strings to its input."
                 )
         self._words, self._split, self._baseline = words, split, baseline
+        self._asked = None  # the target that was asked last, compiled
 
     @spell_out(Arguments)
     def explain(
@@ -119,16 +121,23 @@ class LimeTextExplainer(LimeExplainer):
                 "a list one by one, decode bytes first."
             )
         arguments = self._check_arguments(samples, **options)
-        if isinstance(arguments.target, Target):
-            raise ValueError(
-                "Expected a target that is the same without words, in which positions move,"
-                f" received {arguments.target!r}. Use `occlusion` or `local_linear`.")
         predictor = self._predictor_for(arguments)
         subject = self._split_text(x)
         problem = Problem(
             subject.words, self._make_scores(subject, predictor), what="word",
             may_be_undefined=True, is_ambiguous=predictor.is_ambiguous)
         return make_explanation(subject, self._local.explain(problem, arguments), arguments)
+
+    def _predictor_for(self, arguments):
+        target = arguments.target
+        if not isinstance(target, Target):
+            return super()._predictor_for(arguments)
+        if self._asked is None or self._asked[0] != target:
+            self._asked = target, ask(self._predictor, target, self._local.batch_size)
+        return self._asked[1]
+
+    def __getstate__(self):
+        return {**vars(self), "_asked": None}
 
     def _split_text(self, text):
         spans = _check_spans(self._split(text), text)

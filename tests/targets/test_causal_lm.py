@@ -65,3 +65,13 @@ def test_contributions_add_up_to_the_logit(language_model):
     top = [out["predictions"][row, last].max() for row, last in enumerate((9, 7))]
     np.testing.assert_allclose(out["heatmap"].sum(axis=1) + out["remainder"], top, atol=1e-4)
     assert out["heatmap"].any(axis=1).all()
+
+
+def test_lime_of_raw_prompts(language_model):
+    """The likeliest token after the whole prompt, its logit when words are out."""
+    explainer = kx.LimeTextExplainer(language_model, surrogate="ridge")
+    found = explainer.explain(PROMPTS[0], target=Token(-2), verbose=0)
+    logits = language_model.predict(PROMPTS[:1], verbose=0)[0, 9]
+    np.testing.assert_allclose(found.prediction, [logits.max()], rtol=1e-5)
+    assert found.words == ("a", "cat", "sat") and found.classes == (logits.argmax(),)
+    assert found.weights.all()

@@ -1,6 +1,7 @@
 """Which words of a prompt made a language model say this token: known answers, and errors."""
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -257,8 +258,63 @@ def test_attention_to_the_past_is_held_at_any_length():
     assert out["heatmap"][:, :4].all() and not out["heatmap"][:, 4:].any()
 
 
-def test_lime_for_texts_refuses_it():
+def letters_and_mask(texts):
+    """Ids of the letters of texts, and where they are."""
+    ids = np.zeros((len(texts), LENGTH), "int32")
+    for row, text in zip(ids, texts, strict=True):
+        found = [ord(c) - 96 for c in text if c != " "]
+        row[: len(found)] = found
+    return {"ids": ids, "seen": (ids > 0).astype("int32")}
+
+
+@pytest.mark.parametrize("target", [Token(-1), Token(-2, 5), Token(-2, [4, 1]),
+                                    Token(-1, 3, "log_probability")], ids=str)
+@pytest.mark.parametrize("options", [{}, {"kernel": "shapley"}], ids=["lime", "shapley"])
+def test_lime_for_texts_is_that_of_the_score_at_the_end(target, options):
+    """The end moves with the words that are left out; the likeliest token is the whole text's."""
+    model, text = random_model(mask=True), "f b a d h c"
+    logits = run(model, letters_and_mask([text]))[0, 5]
+    ids = target.ids or (int(logits.argmax()),)
+
+    def score(texts):
+        given, found = letters_and_mask(texts), np.zeros(len(texts))
+        rows = run(model, given)
+        for i, count in enumerate(given["seen"].sum(axis=1)):
+            if count < -target.position:
+                found[i] = np.nan
+                continue
+            for k, token in enumerate(ids):
+                z = rows[i, count + target.position + k].astype("float64")
+                z = z - np.log(np.exp(z).sum()) if target.score != "logit" else z
+                found[i] += z[token]
+        return found
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", kx.lime.LimeWarning)
+        explained = kx.LimeTextExplainer(model, tokenizer=letters_and_mask, baseline="j", **options)
+        found = explained.explain(text, target=target, verbose=0)
+        wanted = kx.LimeTextExplainer(score, baseline="j", class_names=["score"],
+                                      **options).explain(text, verbose=0)
+    np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.prediction, wanted.prediction, rtol=1e-4)
+    assert found.class_names == (str(target),)
+    assert found.weights.any()
+
+
+def test_lime_for_texts_leaves_out_texts_that_end_too_early():
+    explainer = kx.LimeTextExplainer(random_model(mask=True), tokenizer=letters_and_mask)
+    with pytest.warns(kx.lime.LimeWarning, match="the empty text.*which the explanation leaves"):
+        assert explainer.explain("f b a d", target=Token(-1, 3), verbose=0).weights.any()
+
+
+def test_lime_for_texts_needs_to_know_the_end():
     """Words that are left out move the others."""
-    with pytest.raises(ValueError, match="without words, in which positions move.*occlusion"):
-        kx.LimeTextExplainer(lambda texts: np.ones((len(texts), 4, 3))).explain(
-            "a b", target=Token(-1))
+    with pytest.raises(ValueError, match="which tells where a text ends.*received 'score'"):
+        def score(texts):
+            return np.ones((len(texts), 4, 3))
+        kx.LimeTextExplainer(score).explain("a b", target=Token(-1))
+    explainer = kx.LimeTextExplainer(random_model(mask=True), tokenizer=letters_and_mask)
+    with pytest.raises(ValueError, match=r"Count from the end, as Token\(-1\) does"):
+        explainer.explain("a b", target=Token(1))
+    with pytest.raises(ValueError, match="received .*8, 12.*pass a `target`"):
+        explainer.explain("a b")
