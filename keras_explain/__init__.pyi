@@ -7,6 +7,7 @@ from . import linear as linear
 from . import metrics as metrics
 from . import plots as plots
 from . import superpixels as superpixels
+from . import tables as tables
 from . import targets as targets
 from . import text as text
 from .explainers._explained_model import BlankHeatmapWarning as BlankHeatmapWarning

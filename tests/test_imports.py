@@ -22,7 +22,7 @@ LAYERS = (
     ("graph",),
     ("engine",),
     ("explainers", "lime"),
-    ("audio", "metrics", "text", "linear", "error_analysis", "serialization"),
+    ("audio", "metrics", "text", "linear", "tables", "error_analysis", "serialization"),
     ("callbacks", "exporting", "demo"),
     ("cli",),
 )

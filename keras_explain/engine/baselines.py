@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_explain.engine import hiding, packing
 from keras_explain.graph.axes import heatmap_axes
+from keras_explain.graph.categories import is_category
 from keras_explain.graph.order import are_columns
 
 MOST_ROWS = 64  # of background data that stand in
@@ -32,6 +33,8 @@ def settle(name, given, program, value, default="mean", of_parts=True):
             `hiding.check`.
     """
     word = given is None or isinstance(given, str) and given in OPERATIONS
+    if value.spec.dtype == "string":  # of a category, where words are values
+        word = given is None
     if word and are_columns(program, value):
         raise ValueError(
             f"Expected `{name}` of the input {value.spec.name!r}, whose columns each have a unit of"
@@ -39,6 +42,8 @@ def settle(name, given, program, value, default="mean", of_parts=True):
             f" {given!r}. Give `{name}=X_train`, `{name}=X_train.mean(axis=0)` or, where columns"
             f" are standardized, `{name}=0.0`."
         )
+    if value.spec.dtype == "string" and is_category(program, value):
+        return draw_rows(_check_texts(name, given, value.spec), value.spec)
     given = default if given is None else given
     if isinstance(given, (str, dict)):
         return hiding.check(name, given, value.spec, of_parts)
@@ -95,6 +100,9 @@ def noise_scales(given, question, keys):
         return (None,) * len(explained)
     found = []
     for value, rows in zip(explained, settle_each(given, program, explained, keys), strict=True):
+        if is_category(program, value):
+            found.append(None)
+            continue
         given_rows = hiding.is_stack(rows, value.spec)
         if not given_rows and not are_columns(program, value):
             found.append(None)
@@ -113,6 +121,20 @@ def noise_axes(program, value):
     """The axes over which an input has one range: those of space, and channels of images."""
     rank = len(value.spec.shape)
     return (1,) if rank == 3 and len(heatmap_axes(program, value)) == 1 else tuple(range(1, rank))
+
+
+def _check_texts(name, given, spec):
+    """Categories that stand in: an array of texts, of the input's shape or rows of it."""
+    texts = np.asarray(given, object)
+    fits = texts.ndim == 0 or texts.shape == spec.shape[1:] or texts.shape[1:] == spec.shape[1:]
+    if not fits and texts.ndim == 1:
+        texts, fits = texts.reshape(-1, *spec.shape[1:]), True  # a column of a frame
+    if not fits or not texts.size or not all(isinstance(t, str) for t in texts.ravel()):
+        raise ValueError(
+            f"Expected `{name}` of the input {spec.name!r} to be one of its categories, or a column"
+            f" of them, received {given!r:.60}. Give `{name}=X_train`, or a text such as the most"
+            " frequent one.")
+    return texts
 
 
 def draw_rows(value, spec):

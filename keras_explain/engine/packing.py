@@ -18,7 +18,7 @@ RATIO = 100  # how much more than its packed bytes a larger one may have
 
 def to_config(value):
     """A checked baseline in a form that JSON holds; large arrays as packed bytes."""
-    if isinstance(value, str) or value.size <= SMALL:
+    if isinstance(value, str) or value.size <= SMALL or value.dtype == object:
         return value if isinstance(value, str) else value.tolist()
     numbers = value.astype("<f4", copy=False).tobytes()
     packed = zlib.compress(numbers)

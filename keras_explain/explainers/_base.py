@@ -162,7 +162,7 @@ class Explainer(keras.layers.Layer):
     def heatmap_shapes(self) -> list[tuple[int | None, ...]]:
         """Shapes of the heatmaps without batch: by default, of the explained inputs."""
         program, explained = self.question.program, self.question.explained
-        shown = [places(program, v)[0].cut if v.spec.dtype == "string" else v for v in explained]
+        shown = [places(program, v)[0].shown if v.spec.dtype == "string" else v for v in explained]
         return [tuple(s.spec.shape[a] for a in heatmap_axes(program, v))
                 for v, s in zip(explained, shown, strict=True)]
 

@@ -107,7 +107,7 @@ class IntegratedGradients(RepeatedGradients):
             several = given == "mean" and len(point.shape) > 2
             mean = ops.mean(point, axis=1, keepdims=True) if several else 0
             return ops.zeros_like(point) + mean
-        bases = {v: ops.cast(self._base_input(j, values), values[self.question.index(v)].dtype)
+        bases = {v: self._base_of_dtype(j, values)
                  for j, v in enumerate(self.question.explained)
                  if not isinstance(self.baseline[j], str)}
         inputs = [bases.get(v, x)
@@ -115,9 +115,17 @@ class IntegratedGradients(RepeatedGradients):
         (base,) = self.question.program.with_outputs([cut])(inputs)
         return ops.cast(base, point.dtype)
 
+    def _base_of_dtype(self, i, values):
+        base, value = self._base_input(i, values), self.question.explained[i]
+        return base if value.spec.dtype == "string" else ops.cast(
+            base, values[self.question.index(value)].dtype)
+
     def _base_input(self, i, values):
         value, given = self.question.explained[i], self.baseline[i]
         x = values[self.question.index(value)]
+        if value.spec.dtype == "string":
+            texts = ops.convert_to_tensor(given.tolist())
+            return texts if self.stacked[i] else ops.broadcast_to(texts, ops.shape(x))
         if self.stacked[i]:
             return ops.zeros_like(x[:1], dtype="float32") + ops.convert_to_tensor(given)
         return hiding.baseline(x, space_axes(self.question.program, value), given,

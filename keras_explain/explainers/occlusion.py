@@ -5,6 +5,7 @@ import warnings
 from typing import Unpack
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_explain.checks import check_choice, check_per_axis, check_positive
@@ -26,6 +27,7 @@ from keras_explain.explainers._plans import (
     report_plan,
 )
 from keras_explain.graph.axes import heatmap_axes, image_like, space_axes
+from keras_explain.graph.categories import is_category
 from keras_explain.graph.rows import take_rows
 from keras_explain.graph.sizing import has_free_sizes
 from keras_explain.graph.tokens import places
@@ -63,7 +65,10 @@ class Occlusion(Explainer):
         self.stem, self.head = None, None
         if self.slid != self.question.explained:  # texts, whose words are hidden
             self.stem, self.head = program.split(self.slid)
-            self.fills, program = (("zero",),) * len(self.slid), self.head
+            self.fills = tuple(
+                _fill_slid(program, v, slid, fills) for v, slid, fills in zip(
+                    self.question.explained, self.slid, self.fills, strict=True))
+            program = self.head
         self.grids = tuple(make_grid(program, v, self.patch_size, self.stride)
                            for v in self.slid)
         check_choice("engine", engine, ENGINES)
@@ -219,8 +224,27 @@ def _find_slid(program, value):
     """What patches slide along: an input, or the ids or counts that its texts become."""
     if value.spec.dtype != "string":
         return value
-    places(program, value)  # an error where nothing turns them into numbers
+    place = places(program, value)[0]  # an error where nothing turns them into numbers
+    if is_category(program, value):
+        return place.read
     return find_vectorizer(program, value)[1].outputs[0]
+
+
+def _fill_slid(program, value, slid, fills):
+    """The fills of an input as those of what patches slide along."""
+    if value is slid:
+        return fills
+    if not is_category(program, value):
+        return ("zero",)
+    texts = np.stack(fills)
+    texts = np.broadcast_to(texts.reshape(len(fills), -1), (len(fills), 1))
+    inputs = [np.zeros((len(fills), *[1] * (len(v.spec.shape) - 1))) for v in program.inputs]
+    inputs = [ops.convert_to_tensor(
+        texts.reshape(-1, *v.spec.shape[1:]).tolist() if v is value else
+        np.full(x.shape, "") if v.spec.dtype == "string" else x.astype(v.spec.dtype))
+        for v, x in zip(program.inputs, inputs, strict=True)]
+    (ids,) = program.with_outputs([slid])(inputs)
+    return tuple(ops.convert_to_numpy(ids).astype("float32"))
 
 
 def _pixels(name, value):

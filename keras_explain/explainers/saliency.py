@@ -1,5 +1,6 @@
 """Saliency: the gradient of the score by the input."""
 
+import collections
 from typing import Unpack
 
 import keras
@@ -34,7 +35,8 @@ def maps_of(explainer, found, signed):
     """A map for each explained input, of numbers at the places where was differentiated.
 
     One number per pixel: the sum over the channels, or the largest magnitude. One per token: the
-    sum or the norm over its rows of all tables.
+    sum or the norm over its rows of all tables. One for a category: the same over its one-hot
+    row; a row that several columns make together, as `HashedCrossing` does, is shared out equally.
 
     Args:
         explainer: it tells the places.
@@ -42,8 +44,10 @@ def maps_of(explainer, found, signed):
         signed: sums, or magnitudes.
     """
     maps, found = [], dict(zip(explainer.cut, found, strict=True))
+    shares = collections.Counter(place.cut for place in explainer.places)
     for value in explainer.question.explained:
-        parts = [(p, _over_channels(explainer.question.program, p, found[p.cut], signed))
+        parts = [(p, _over_channels(explainer.question.program, p, found[p.cut], signed,
+                                    shares[p.cut] if signed else 1))
                  for p in explainer.places if p.value is value]
         if len(parts) == 1 and parts[0][0].source is None:
             maps.append(parts[0][1])
@@ -54,10 +58,14 @@ def maps_of(explainer, found, signed):
     return maps
 
 
-def _over_channels(program, place, found, signed):
+def _over_channels(program, place, found, signed, shared):
     found = ops.cast(found, "float32")
     if place.read is not None:
-        width = tuple(range(len(place.read.spec.shape), len(found.shape)))
+        found = found / shared
+        rank = len(place.read.spec.shape)
+        if len(found.shape) == rank:  # a one-hot row in the place of one number
+            found = ops.expand_dims(found, rank - 1)
+        width = tuple(range(rank, len(found.shape)))
         return ops.sum(found, axis=width) if signed else ops.norm(found, axis=width)
     channels = channel_axes(program, place.value, len(found.shape))
     if signed:

@@ -1,6 +1,7 @@
 """What the axes of inputs and feature maps mean, and which of them a heatmap keeps."""
 
 from keras_explain.graph import steps as kinds
+from keras_explain.graph.categories import is_category
 from keras_explain.graph.tokens import explainable_inputs, is_tokens
 
 
@@ -13,9 +14,9 @@ def heatmap_axes(program, value):
 
 def space_axes(program, value):
     """The axes along which the numbers of an input lie side by side; not channels."""
-    if value.spec.dtype == "string":  # of the tokens or word counts that it becomes
-        return (1,)
     rank, channel = len(value.spec.shape), program.channel_axis(value)
+    if value.spec.dtype == "string" and not is_category(program, value):
+        return (1,)  # of the tokens or word counts that it becomes
     if rank > 2 and is_tokens(program, value):
         return tuple(range(1, rank))
     if rank == 3 and _is_flat_image(program, value):

@@ -6,6 +6,7 @@ Columns are each in a unit of its own: their mean, their blur and noise of their
 import numpy as np
 from keras import ops
 
+from keras_explain.graph.categories import is_category
 from keras_explain.graph.probing import random_numbers, to_float64, try_to_run
 from keras_explain.graph.tokens import is_tokens
 
@@ -17,11 +18,14 @@ MOST_STEPS = 24  # that are looked at, from the input on
 def are_columns(program, value):
     """Whether an input is a row of a table: numbers that the model does not take in an order.
 
+    One category for each example is one, whether it comes as a number or as a text.
     Inputs of more than one axis have an order. A single axis has one where the model itself makes
     use of it: what it computes first from several numbers at a time follows when the numbers move,
     as windows, frames and recurrent layers do, and the sum of all of a `Dense` layer does not.
     """
     shape = value.spec.shape
+    if is_category(program, value):
+        return True
     if value.spec.dtype == "string" or len(shape) > 2 or is_tokens(program, value):
         return False
     return len(shape) < 2 or not _follows(program, value)

@@ -19,6 +19,9 @@ MOVES = (*CARRIERS, "Cast", "InputCast", "Identity", "Reshape", "Flatten", "Sque
          "GetItem", "Transpose", "Permute", "Moveaxis", "Swapaxes", "Concatenate", "Stack",
          "Split", "RepeatVector", "Pad", "ZeroPadding", "Cropping", "Dropout", "Ravel")
 UNKNOWN = 7  # stands for a length that is not known
+# Layers that answer with a one-hot row for a category, where they are asked for it.
+ENCODERS = (keras.layers.CategoryEncoding, keras.layers.Discretization, keras.layers.Hashing,
+            keras.layers.HashedCrossing, keras.layers.IntegerLookup, keras.layers.StringLookup)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +40,11 @@ class Place:
     cut: object
     read: object = None
     source: object = None
+
+    @property
+    def shown(self):
+        """The Value that has a place for each number of a map."""
+        return self.cut if self.read is None else self.read
 
     def onto_input(self, found):
         """A map (N, ...) over `read` as a map over the input; what has one place is added up."""
@@ -78,24 +86,30 @@ def places(program, value):
             return [Place(value, step.outputs[0])]
     if text:
         raise ValueError(
-            f"Expected the texts of input {value.spec.name!r} to go through TextVectorization,"
-            " received a model without it and without Embedding. Explain the model behind what"
-            " turns strings into numbers."
+            f"Expected the texts of input {value.spec.name!r} to go through TextVectorization or"
+            " StringLookup, received a model without them and without Embedding. Explain the model"
+            " behind what turns strings into numbers."
         )
     return [Place(value, value)]
 
 
-def lookups(program, value):
-    """The steps that look up rows by an input, each with the Value that it looks them up by."""
+def lookups(program, value, only_moved=False):
+    """The steps that look up rows by an input, each with the Value that it looks them up by.
+
+    Args:
+        program: the traced model.
+        value: one of its inputs.
+        only_moved: whether the numbers must come there as they are: not hashed or cut into bins.
+    """
     found, reached = [], {value}
     for step in program.steps:
         if not reached.intersection(step.reads):
             continue
-        read = _find_lookup(step)
+        read = _find_lookup(step, reached)
         if read in reached:
             found.append((step, read))
-        elif step.outputs and all(_is_index(v) for v in step.outputs) or (
-                kinds.kind(step.fn).startswith(MOVES)):
+        elif kinds.kind(step.fn).startswith(MOVES) or (
+                step.outputs and not only_moved and all(_is_index(v) for v in step.outputs)):
             reached.update(v for v in step.outputs if v.spec.dtype != "bool")
     return found
 
@@ -120,6 +134,11 @@ def is_tokens(program, value):
     return bool(lookups(program, value)) and not _is_number(program, value)
 
 
+def is_one_number(value):
+    """Whether an input has one number or text for each example."""
+    return tuple(value.spec.shape[1:]) in ((), (1,))
+
+
 def explainable_inputs(program):
     """The inputs that say something: not the masks and segments that go with tokens."""
     found = {v: lookups(program, v) for v in program.inputs}
@@ -127,13 +146,15 @@ def explainable_inputs(program):
         return list(program.inputs)
     beside = _segments(program, found)
     return [v for v in program.inputs if v not in beside and (
-        found[v] or "float" in v.spec.dtype or v.spec.dtype == "string" or len(v.spec.shape) > 2)]
+        found[v] or "float" in v.spec.dtype or v.spec.dtype == "string" or len(v.spec.shape) > 2
+        or is_one_number(v) and _is_number(program, v))]
 
 
 def type_tokens(program):
     """Give inputs that are tokens an integer dtype: an Embedding would cast them itself."""
     for value in program.inputs:
-        if "float" in value.spec.dtype and is_tokens(program, value):
+        if "float" in value.spec.dtype and lookups(program, value, only_moved=True) and (
+                is_tokens(program, value)):
             spec = value.spec
             value.spec = keras.KerasTensor(spec.shape, "int32", name=spec.name)
 
@@ -159,11 +180,17 @@ def without_padding(heatmap, ids):
     return ops.where(ops.equal(ids, 0), ops.zeros_like(heatmap), heatmap)
 
 
-def _find_lookup(step):
-    """The Value by which a step looks up rows of a table; None for other steps."""
+def _find_lookup(step, reached):
+    """The Value by which a step looks up rows of a table; None for other steps.
+
+    Of several, as columns that are crossed, the first that is `reached`.
+    """
     fn, kind = step.fn, kinds.kind(step.fn)
     if isinstance(fn, keras.layers.Embedding) or kind == "OneHot":
         return step.reads[0]
+    if isinstance(fn, ENCODERS) and fn.output_mode != "int":
+        read = [v for v in step.reads if v in reached]
+        return read[0] if read and all(map(is_one_number, step.reads)) else None
     if kind == "Take":
         table, index = (*step.args, *step.kwargs.values())[:2]
         return index if isinstance(index, kinds.Value) and table is not index else None
@@ -187,7 +214,7 @@ def _is_number(program, value):
     reached, whole = {value}, "int" in value.spec.dtype
     for step in program.steps:
         reads, kind = reached.intersection(step.reads), kinds.kind(step.fn)
-        if not reads or _find_lookup(step) in reads or kind in ("ZerosLike", "OnesLike"):
+        if not reads or _find_lookup(step, reads) in reads or kind in ("ZerosLike", "OnesLike"):
             continue
         reached.update(v for v in step.outputs if "float" in v.spec.dtype
                        or whole and "int" in v.spec.dtype and kind.startswith(MOVES))

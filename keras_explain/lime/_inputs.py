@@ -1,6 +1,6 @@
 """What goes into a predictor: the model that a method stands for, and batches as it takes them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,7 +9,6 @@ from keras import ops, tree
 
 from keras_explain import backend
 from keras_explain.data.preparing import check_prepared, overrides, prepare, prepares, quiet
-from keras_explain.graph.models import symbolic_inputs
 from keras_explain.lime._scores import to_array
 
 
@@ -24,49 +23,6 @@ def count_rows(batch: Any, of_inputs: bool = False) -> int:
     if of_inputs or isinstance(batch, dict):
         batch = tree.flatten(batch)[0]
     return batch.shape[0] if hasattr(batch, "shape") else len(batch)
-
-
-class ColumnInputs:
-    """The columns of a table as the inputs of a Keras model that has one for each.
-
-    Args:
-        model: the model.
-        names: of the table's columns.
-
-    Raises:
-        ValueError: an input that takes several numbers, or without a column of its name.
-    """
-
-    def __init__(self, model: keras.Model, names: Sequence[str]) -> None:
-        self._inputs = symbolic_inputs(model)
-        leaves = tree.flatten(self._inputs)
-        keys = list(self._inputs) if isinstance(self._inputs, dict) else [v.name for v in leaves]
-        if isinstance(self._inputs, dict):
-            leaves = list(self._inputs.values())
-        wide = [key for key, leaf in zip(keys, leaves, strict=True)
-                if tuple(leaf.shape[1:]) not in ((), (1,))]
-        if wide or not set(map(str, keys)) <= set(names):
-            raise ValueError(
-                f"Expected a column of `data` for each of the inputs {keys} of {model.name!r},"
-                f" received {list(names)}"
-                f"{f' for the inputs {wide} of several numbers' if wide else ''}. Give the columns"
-                " the names of the inputs, or pass `preprocess`, from rows to the model's inputs."
-            )
-        self._places = [names.index(str(key)) for key in keys]
-        self._keys, self._leaves = keys, leaves
-
-    def __call__(self, columns: Sequence[np.ndarray]) -> Any:
-        """The model's inputs of `(n,)` columns."""
-        made = [_to_input(columns[place], leaf)
-                for place, leaf in zip(self._places, self._leaves, strict=True)]
-        if isinstance(self._inputs, dict):
-            return dict(zip(self._keys, made, strict=True))
-        return tree.pack_sequence_as(self._inputs, made)
-
-
-def _to_input(column, leaf):
-    column = column.astype(object if leaf.dtype == "string" else leaf.dtype)
-    return np.reshape(column, (-1, *leaf.shape[1:]))
 
 
 def refuse_labels(model):

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_explain.checks import check_integer
 from keras_explain.data.columns import repeat
+from keras_explain.graph.table_inputs import ColumnInputs
 from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._background import (
     DistinctRows,
@@ -14,7 +15,6 @@ from keras_explain.lime._background import (
     summarize_background,
 )
 from keras_explain.lime._base import LimeExplainer, make_explanation
-from keras_explain.lime._inputs import ColumnInputs
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import TabularSubject

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
+from keras_explain.graph.categories import known_categories
 from keras_explain.graph.probing import TOLERANCE, to_float64
 from keras_explain.graph.sizing import has_free_sizes
 from keras_explain.graph.steps import Value
@@ -33,7 +34,8 @@ class Trial:
             for most in (2, 1):
                 try:
                     self.numbers = self._run([
-                        _draw(v.spec, size, most, i) for i, v in enumerate(program.inputs)])
+                        _draw(v.spec, size, most, i, known_categories(program, v))
+                        for i, v in enumerate(program.inputs)])
                     return
                 except Exception as failed:  # it needs other sizes, or other ids
                     error = failed
@@ -134,10 +136,18 @@ def _random_like(here, rng):
     return np.abs(other) if here.min(initial=-1) >= 0 else other
 
 
-def _draw(spec, free, most, seed):
-    """Numbers for an input: ids 0 or 1 (the first of a row 1), or all 0 where `most` is 1."""
+def _draw(spec, free, most, seed, known):
+    """Numbers for an input: ids 0 or 1 (the first of a row 1), or all 0 where `most` is 1.
+
+    Where the model says which categories are `known`, some of these.
+    """
     rng = np.random.default_rng(seed)
     shape = (ROWS, *[free if n is None else n for n in spec.shape[1:]])
+    if known:
+        drawn = np.array(known, object)[rng.integers(0, len(known), shape)]
+        if spec.dtype == "string":
+            return ops.convert_to_tensor(drawn.tolist())
+        return ops.convert_to_tensor(drawn.astype(spec.dtype))
     if spec.dtype == "string":
         return ops.convert_to_tensor(np.full(shape, "one two three").tolist())
     if "float" in spec.dtype:
