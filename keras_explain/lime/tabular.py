@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_explain.checks import check_integer
 from keras_explain.data.columns import repeat
-from keras_explain.graph.table_inputs import ColumnInputs
 from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._background import (
     DistinctRows,
@@ -18,6 +17,7 @@ from keras_explain.lime._base import LimeExplainer, make_explanation
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import TabularSubject
+from keras_explain.lime._table_scores import TableScores
 from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.surrogate import DecisionTree
 from keras_explain.lime.table import Table
@@ -83,24 +83,7 @@ class LimeTabularExplainer(LimeExplainer):
                          distance="l2", default_surrogate="k_lasso", **options)
         self._table = data if isinstance(data, Table) else Table(data)
         self._background = self._summarize(background)
-        self._as_floats = self._predictor.is_keras and self._predictor.preprocess is None
-        self._as_inputs = None
-        if self._as_floats and len(getattr(self._predictor.model, "inputs", None) or ()) > 1:
-            self._as_inputs = ColumnInputs(self._predictor.model, self._table.names)
-            self._as_floats = False
-        if self._as_floats and not self._table.is_numeric:
-            raise ValueError(
-                "Expected `preprocess`, from rows to the model's input, because `data` has columns"
-                " of text, received None. Pass it, or encode these columns as numbers."
-            )
-        shape = self._predictor.input_spec[0]
-        if self._as_floats and shape is not None and len(shape) == 2:
-            if shape[1] not in (None, len(self._table.names)):
-                raise ValueError(
-                    f"Expected data with {shape[1]} columns, which {self._predictor.name} takes,"
-                    f" received {len(self._table.names)}. Pass the columns that the model was"
-                    " trained on, or `preprocess` that makes them."
-                )
+        self._rows = TableScores(self._predictor, self._table)
         continuous = any(part.codes is None for part in self._table.parts)
         if continuous and isinstance(self._local.surrogate, DecisionTree):
             raise ValueError(
@@ -222,15 +205,6 @@ class LimeTabularExplainer(LimeExplainer):
 
     def _score(self, columns, predictor):
         """Scores of rows given by columns, never more than `batch_size` at once."""
-        count, received = len(columns[0]), []
+        count = len(columns[0])
         size = min(self._most_rows, max(_ROWS, 1 << (count - 1).bit_length()))  # few are traced
-        for start in range(0, count, size):
-            part = [column[start : start + size] for column in columns]
-            if self._as_floats:
-                batch = np.stack([column.astype(np.float32) for column in part], axis=1)
-            elif self._as_inputs is not None:
-                batch = self._as_inputs(part)
-            else:
-                batch = self._table.frame.assemble(part)
-            received.append(predictor(batch, size))
-        return np.concatenate(received)
+        return self._rows(columns, predictor, size)

@@ -10,8 +10,8 @@ from keras_explain.plots._errors import confusion_matrix, error_gallery, gallery
 from keras_explain.plots._ranking import agreement, ranking
 from keras_explain.plots._series import series
 from keras_explain.plots._spectrogram import spectrogram
-from keras_explain.plots._tables import beeswarm, dependence, waterfall
+from keras_explain.plots._tables import beeswarm, dependence, effects, importance, waterfall
 
 __all__ = ["agreement", "beeswarm", "coefficient_maps", "comparison", "confusion_matrix",
-           "dependence", "error_gallery", "gallery", "ranking", "series", "spectrogram",
-           "waterfall"]
+           "dependence", "effects", "error_gallery", "gallery", "importance", "ranking", "series",
+           "spectrogram", "waterfall"]

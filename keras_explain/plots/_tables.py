@@ -208,3 +208,64 @@ def _range(weights):
 
 def _shorten(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def importance(found: Any, *, columns: int = 15, title: str | None = None) -> Figure:
+    """Show which columns a model needs: by how much its loss rises without each.
+
+    The line at the end of a bar is its interval of 95 %; gray bars cannot be told from 0.
+
+    Args:
+        found: a `PermutationImportance`.
+        columns: how many to show.
+        title: above the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+        >>> from keras_explain.tables import PermutationImportance
+        >>> found = PermutationImportance(("a", "b"), np.array([0.1, 2.0]), np.ones(2) / 10, 0.5)
+        >>> [label.get_text() for label in importance(found).axes[0].get_yticklabels()]
+        ['b', 'a']
+    """
+    order = found.order()[:columns]
+    figure = _grid.figure(6.4, 0.32 * len(order) + 1.2, title)
+    axes = figure.subplots()
+    colors = [_grid.FAINT if low <= 0 else _grid.FOR for low in found.intervals[order, 0]]
+    axes.barh(range(len(order)), found.means[order], xerr=1.96 * found.errors[order], color=colors,
+              error_kw={"lw": 1, "ecolor": _grid.INK})
+    axes.set_yticks(range(len(order)), [found.names[i] for i in order], fontsize=9,
+                    parse_math=False)
+    axes.invert_yaxis()
+    axes.axvline(0, color=_grid.QUIET, lw=0.8)
+    _finish(axes, f"rise of the loss, which is {found.loss:.3g}")
+    return figure
+
+
+def effects(found: Any, *, title: str | None = None) -> Figure:
+    """Show how the score follows a column; the ticks at the bottom are the rows.
+
+    Args:
+        found: `AccumulatedEffects`.
+        title: above the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+        >>> from keras_explain.tables import AccumulatedEffects
+        >>> found = AccumulatedEffects("age", np.array([20, 60]), np.array([-1, 1]),
+        ...                            np.array([9]), np.array([20, 40, 60]))
+        >>> effects(found).axes[0].get_xlabel()
+        'age'
+    """
+    figure = _grid.figure(6.2, 4.0, title)
+    axes = figure.subplots()
+    axes.plot(found.edges, found.effects, color=_grid.FOR, lw=1.8, marker="o", ms=3)
+    axes.plot(found.values, np.zeros(len(found.values)), "|", color=_grid.QUIET, ms=8, alpha=0.4,
+              transform=axes.get_xaxis_transform(), clip_on=False)
+    axes.axhline(0, color=_grid.QUIET, lw=0.8)
+    _finish(axes, found.name)
+    axes.set_ylabel("score above its mean", fontsize=9)
+    return figure

@@ -1,5 +1,11 @@
 """What a model makes of a whole table, column by column."""
 
+from keras_explain.tables.accumulated_effects import AccumulatedEffects, accumulated_effects
 from keras_explain.tables.contributions import Contributions, contributions
+from keras_explain.tables.permutation_importance import (
+    PermutationImportance,
+    permutation_importance,
+)
 
-__all__ = ["Contributions", "contributions"]
+__all__ = ["AccumulatedEffects", "Contributions", "PermutationImportance", "accumulated_effects",
+           "contributions", "permutation_importance"]
