@@ -28,7 +28,8 @@ def test_no_file_is_two_rooms():
 
 
 # What looks like a participle and is the name of a thing or of a method.
-NOUNS = {"explained_model", "guided_backprop", "guided_grad_cam", "integrated_gradients",
+NOUNS = {"accumulated_effects", "explained_model", "guided_backprop", "guided_grad_cam",
+         "integrated_gradients",
          "labeled_batches", "logged", "masked_checksum", "signed", "held_out_fidelity"}
 IRREGULAR = {"begun", "chosen", "drawn", "found", "given", "heard", "held", "hidden", "kept",
              "known", "laid", "seen", "shown", "shrunk", "taken", "written"}

@@ -112,6 +112,11 @@ OWN = {
     "Predictor": {"batch", "scores", "binary", "pad_to", "executor", "count", "sample", "compose",
                   "may_be_undefined"},
     "Table": {"names", "exact", "bins", "categorical", "row", "part", "values", "groups"},
+    **{name: {"contributions", "row", "column", "color"} for name in (
+        "beeswarm", "dependence", "waterfall")}, "effects": {"found"}, "importance": {"found"},
+    "Contributions": {"column"}, "accumulated_effects": {"column", "bins"},
+    "permutation_importance": {"loss", "repeats"},
+    "counterfactuals": {"count", "frozen", "increasing", "decreasing"},
     "Vocabulary": {"subjects"}, "split_words": {"text"},
     "felzenszwalb": {"min_size", "sigma", "scale"}, "grid": {"num_segments"},
     "lsc": {"compactness", "num_segments"}, "slic": {"compactness", "num_segments"},

@@ -14,7 +14,7 @@ def is_category(program, value):
     return is_tokens(program, value)
 
 
-def known_categories(program, value):
+def list_categories(program, value):
     """The vocabulary by which an input is looked up, without what stands for unknown ones.
 
     None where the model does not tell.

@@ -13,7 +13,7 @@ _VALUES = LinearSegmentedColormap.from_list("values", ["#3b7dd8", "#9a9a9a", "#d
 
 
 def waterfall(
-    contributions: Any, row: int = 0, *, columns: int = 10, title: str | None = None
+    contributions: Any, row: int = 0, *, k: int = 10, title: str | None = None
 ) -> Figure:
     """Show how one row gets its score: from the baseline's, column by column.
 
@@ -23,7 +23,7 @@ def waterfall(
     Args:
         contributions: `Contributions` of a table.
         row: which of its rows.
-        columns: how many get a bar of their own; the others share one.
+        k: how many columns get a bar of their own; the others share one.
         title: above the figure.
 
     Returns:
@@ -47,7 +47,7 @@ def waterfall(
     weights = np.asarray(contributions.weights[row], "float64")
     start, score = float(contributions.start[row]), float(contributions.scores[row])
     order = np.argsort(-np.abs(weights), kind="stable")
-    shown, rest = order[:columns], order[columns:]
+    shown, rest = order[:k], order[k:]
     names = [f"{contributions.names[i]} = {_shorten(contributions.values[row, i])}" for i in shown]
     steps = list(weights[shown])
     if len(rest):
@@ -73,7 +73,7 @@ def waterfall(
 
 
 def beeswarm(
-    contributions: Any, *, columns: int = 12, title: str | None = None
+    contributions: Any, *, k: int = 10, title: str | None = None
 ) -> Figure:
     """Show every row of every column: what a column counts for, and with which values.
 
@@ -83,7 +83,7 @@ def beeswarm(
 
     Args:
         contributions: `Contributions` of a table.
-        columns: how many to show.
+        k: how many columns to show.
         title: above the figure.
 
     Returns:
@@ -96,7 +96,7 @@ def beeswarm(
         >>> [label.get_text() for label in beeswarm(found).axes[0].get_yticklabels()]
         ['age', 'size']
     """
-    order = contributions.order()[:columns]
+    order = contributions.order()[:k]
     figure = _grid.figure(7.6, 0.42 * len(order) + 1.2, title)
     axes = figure.subplots()
     low, high = _range(contributions.weights[:, order])
@@ -210,14 +210,14 @@ def _shorten(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def importance(found: Any, *, columns: int = 15, title: str | None = None) -> Figure:
+def importance(found: Any, *, k: int = 15, title: str | None = None) -> Figure:
     """Show which columns a model needs: by how much its loss rises without each.
 
     The line at the end of a bar is its interval of 95 %; gray bars cannot be told from 0.
 
     Args:
         found: a `PermutationImportance`.
-        columns: how many to show.
+        k: how many columns to show.
         title: above the figure.
 
     Returns:
@@ -229,7 +229,7 @@ def importance(found: Any, *, columns: int = 15, title: str | None = None) -> Fi
         >>> [label.get_text() for label in importance(found).axes[0].get_yticklabels()]
         ['b', 'a']
     """
-    order = found.order()[:columns]
+    order = found.order()[:k]
     figure = _grid.figure(6.4, 0.32 * len(order) + 1.2, title)
     axes = figure.subplots()
     colors = [_grid.FAINT if low <= 0 else _grid.FOR for low in found.intervals[order, 0]]

@@ -43,8 +43,8 @@ class PermutationImportance:
 
 def permutation_importance(
     model: Any, data: Any, y: Any, *, preprocess: Callable[..., Any] | None = None,
-    loss: Callable[..., Any] | None = None, repeats: int = 5, batch_size: int = 512,
-    seed: int = 0, verbose: Verbose = "auto",
+    loss: Callable[..., Any] | None = None, repeats: int = 5, seed: int = 0,
+    batch_size: int = 512, verbose: Verbose = "auto",
 ) -> PermutationImportance:
     """Shuffle one column after the other and measure how much worse the model answers.
 
@@ -65,8 +65,8 @@ def permutation_importance(
         loss: from `y` and the scores `(N, classes)` to a loss for each row, `(N,)`. None: the
             squared error of a single score, the logarithmic loss of several.
         repeats: how often each column is shuffled.
-        batch_size: the largest number of rows that the model sees at once.
         seed: of the shuffles.
+        batch_size: the largest number of rows that the model sees at once.
         verbose: "auto", 0 or 1, whether progress is shown.
 
     Returns:

@@ -87,7 +87,7 @@ def test_what_is_refused():
 
 def test_figures():
     found = contributions(kx.integrated_gradients(make_model(), baseline=DATA), TABLE, verbose=0)
-    axes = kx.plots.waterfall(found, 2, columns=2).axes[0]
+    axes = kx.plots.waterfall(found, 2, k=2).axes[0]
     labels = [t.get_text() for t in axes.get_yticklabels()]
     assert len(labels) == 3 and labels[-1] == "1 other columns"
     widths = np.array([bar.get_width() for bar in axes.patches])

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_explain import backend
-from keras_explain.graph.categories import known_categories
+from keras_explain.graph.categories import list_categories
 from keras_explain.graph.probing import TOLERANCE, to_float64
 from keras_explain.graph.sizing import has_free_sizes
 from keras_explain.graph.steps import Value
@@ -34,7 +34,7 @@ class Trial:
             for most in (2, 1):
                 try:
                     self.numbers = self._run([
-                        _draw(v.spec, size, most, i, known_categories(program, v))
+                        _draw(v.spec, size, most, i, list_categories(program, v))
                         for i, v in enumerate(program.inputs)])
                     return
                 except Exception as failed:  # it needs other sizes, or other ids
