@@ -144,6 +144,10 @@ class RISE(Explainer):
     def blank_causes(self, values, chosen):
         return compare_to_baseline(self.question, values, self.baseline)
 
+    def run_layers_alone(self):
+        had, self.folded = self.folded is not self.question.program, self.question.program
+        return had
+
     def get_config(self):
         return {**super().get_config(), "samples": self.samples, "grid": self.grid,
                 "probability": self.probability,

@@ -114,3 +114,19 @@ def test_where_folding_rounds_too_much_the_layers_run(model, monkeypatch):
     assert explained.explainer.folded is None
     assert not explained.explainer.stays_closed
     np.testing.assert_array_equal(got["heatmap"], want["heatmap"])
+
+
+@pytest.mark.parametrize("build", [
+    lambda m: kx.score_cam(m, target=1), lambda m: kx.rise(m, samples=8, target=1)],
+    ids=["score_cam", "rise"])
+def test_methods_of_many_passes_run_the_layers_then(model, build, monkeypatch):
+    """Score-CAM refused such a model, and the message blamed how it was recorded."""
+    from keras_explain.engine.affine import Affine
+
+    plain, explained, x = build(model), build(model), images()
+    plain.explainer.run_layers_alone()
+    monkeypatch.setattr(Affine, "constants", lambda self, old=Affine.constants: tuple(
+        c if c is None else 1.01 * c for c in old(self)))
+    got, want = explained.predict(x, verbose=0), plain.predict(x, verbose=0)
+    assert not explained.explainer.stays_closed
+    np.testing.assert_array_equal(got["heatmap"], want["heatmap"])
