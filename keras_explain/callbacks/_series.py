@@ -10,6 +10,7 @@ from keras_explain.waveforms import check_waveform
 
 BAND, WIDTH = 48, 480  # pixels of a channel, and at least of all moments
 INK = 40
+ROWS = 4  # of the map of a channel
 
 
 def is_series(program, value):
@@ -53,5 +54,8 @@ def lay_under_subjects(maps, subjects):
 
 
 def lay_under(maps):
-    """Heatmaps `(N, T)` or `(N, T, F)` as maps of such pictures, `(N, 1 or F, T)`."""
-    return maps[:, None] if maps.ndim == 2 else np.swapaxes(maps, 1, 2)
+    """Heatmaps `(N, T)` or `(N, T, F)` as maps of such pictures, `(N, 1 or ROWS * F, T)`.
+
+    The browser enlarges maps smoothly: with a row for each channel one would color its neighbors.
+    """
+    return maps[:, None] if maps.ndim == 2 else np.repeat(np.swapaxes(maps, 1, 2), ROWS, axis=1)

@@ -132,6 +132,7 @@ export class GridView {
       head.canvas.height = Math.max(1, Math.round(bitmap.height * factor));
       const context = head.canvas.getContext("2d");
       context.imageSmoothingEnabled = factor < 1;
+      context.imageSmoothingQuality = "high";  // else thin lines become dots
       context.drawImage(bitmap, 0, 0, head.canvas.width, head.canvas.height);
     }, () => {});
   }
