@@ -43,6 +43,7 @@ class Live(keras.KerasTensor):
         return unwrap(self)
 
     __tf_tensor__ = _leave  # JAX asks for arrays
+    __jax_array__ = None  # its arrays leave `array + live` to this
 
     @classmethod
     def __torch_function__(cls, fn, types, args=(), kwargs=None):

@@ -82,3 +82,28 @@ def test_other_threads_do_not_notice(layer):
 
     run_watched(layer, (Live(ops.ones((2, 3))),), {}, run)
     assert made[0].output_shape == (None, 2) and len(made[0].operations) == 3
+
+
+class Shifted(layers.Layer):
+    """Adds what it is given to an array of the backend, which stands on the left."""
+
+    def call(self, x):
+        return ops.convert_to_tensor(np.arange(3, dtype="float32")) + ops.relu(x)
+
+
+def test_an_array_on_the_left_is_seen_or_told_of():
+    from keras_explain.graph.live import have_left
+
+    left, x = [], np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+
+    def run(fn, args, kwargs):
+        made = watch(names)(fn, args, kwargs)
+        left.append(have_left())
+        return made
+
+    names = []
+    found = run_watched(Shifted(), (Live(ops.convert_to_tensor(x)),), {}, run)
+    np.testing.assert_allclose(ops.convert_to_numpy(unwrap(found)),
+                               np.arange(3) + np.maximum(x, 0), atol=1e-6)
+    if keras.backend.backend() == "jax":
+        assert names == ["Relu", "Add"] and not any(left)
