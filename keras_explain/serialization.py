@@ -14,7 +14,9 @@ import sys
 from keras_explain.explainers import METHODS
 
 PACKAGE = "keras_explain"
-OTHERS = {"ExplainedModel": "explainers._explained_model", "Token": "targets.token"}
+TARGETS = ("Box", "Difference", "Neuron", "Region", "Similarity", "Token")
+OTHERS = {"ExplainedModel": "explainers._explained_model",
+          **{name: f"targets.{name.lower()}" for name in TARGETS}}
 
 
 def register_when_imported():

@@ -122,7 +122,13 @@ OWN = {
     "lsc": {"compactness", "num_segments"}, "slic": {"compactness", "num_segments"},
     "quickshift": {"max_dist", "kernel_size", "ratio"}, "seeds": {"num_segments"},
     "segment": {"method"}, "TextScores": {"color"}, "WordScores": {"color", "row"},
-    "Token": {"outputs", "answer", "logits", "real", "moves", "config"},
+    "Token": {"outputs", "asked", "specs", "values", "real", "moves"},
+    "Region": {"outputs", "asked", "specs", "values", "where", "id", "scores"},
+    "Difference": {"outputs", "asked", "specs", "values", "a", "b"},
+    "Neuron": {"outputs", "asked", "specs", "values", "channel", "place"},
+    "Similarity": {"outputs", "asked", "specs", "values", "reference", "measure"},
+    "Box": {"outputs", "asked", "specs", "values", "box", "id", "boxes", "scores", "format",
+            "activation", "decode", "score"},
     "show": {"texts"}, "top_expressions": {"width", "texts"},
     "LimeCallback": {"explainer"}, "ExplanationCallback": {"pick"},
     "CoefficientCallback": {"step"}, "ErrorAnalysisCallback": {"step"},
@@ -267,6 +273,8 @@ def test_what_says_how_is_named(owner, function):
     always_named = {"output", "input", "seed", "batch_size", "verbose", "title", "alpha", "signed",
                     "log_dir", "every_n_epochs", "baseline", "steps", "samples",
                     "layer", "resize", "normalize", "feature_names"}
+    if owner == "Neuron":  # which is asked about a layer
+        always_named -= {"layer"}
     assert not always_named & set(positional)
     # What a metric is called with, not what users call; and what is asked of an answer.
     assert owner in ("Metric", "Explanation", "Predictor") or "target" not in positional

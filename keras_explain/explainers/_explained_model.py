@@ -170,10 +170,10 @@ class ExplainedModel(keras.Model):
             targets.check_count(question.target, min(count, rows or count))
         there = question.has_target(arrays)
         if there is not None and not (there := keras.ops.convert_to_numpy(there)).all():
+            what, why = question.target.missing
             raise ValueError(
-                f"Expected texts in which there is a {question.target}, received"
-                f" {int((~there).sum())} of {count} that have padding there or are shorter. Leave"
-                " them out, or give texts of one length together.")
+                f"Expected {what} in which there is a {question.target}, received"
+                f" {int((~there).sum())} of {count} {why}")
         return arrays
 
     # On the way out ---------------------------------------------------------------------------

@@ -143,7 +143,8 @@ def finite_differences(
         model: a function from a batch (N, ...) to scores (N,) or (N, classes), or a
             `keras.Model`.
         target: None (each example's best score), a class, one class per example, or a function
-            from the outputs to a score per example.
+            from the outputs to a score per example; all of the answers as they are, so that an
+            object of `keras_explain.targets` is asked of probabilities where the model gives those.
         signed: True keeps the sign and sums over the channels; False takes the largest
             magnitude.
         epsilon: half the distance between the two points; None takes the cube root of the

@@ -15,7 +15,8 @@ REMEDY = (
     " `layer=`, or give a transformer's token grid as `reshape=(rows, columns)`."
 )
 MOVING = ("Reshape", "Flatten", "Squeeze", "ExpandDims", "Permute", "Transpose", "Moveaxis",
-          "Swapaxes", "GetItem", "Cropping", "CenterCrop", "Resiz", "Concatenate")
+          "Swapaxes", "GetItem", "Cropping", "CenterCrop", "Resiz", "Concatenate",
+          "_Ask", "_Decode")  # the last two of `asking`: what a target reads are the scores
 MIXING = ("Matmul", "Einsum", "Dot", "Tensordot")
 FREE = 64  # what a free size is taken for
 

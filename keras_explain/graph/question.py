@@ -1,5 +1,7 @@
 """What is asked of a model: which score, of which output, and by which inputs it is explained."""
 
+import functools
+
 import keras
 from keras import ops, tree
 
@@ -55,16 +57,18 @@ class Question:
         self.model, self.output, self.channels = model, output, channels
         self.input = tuple(input) if isinstance(input, list) else input
         self.signature, program = Program.trace(model)
-        if targets.is_function(target) and output is None:
+        choose = functools.partial(_choose, program.outputs, what="output", model=model)
+        if output is None and not targets.asks_one_output(target):
             answer = tree.flatten(program.outputs)[0]
         else:
-            answer = _choose(program.outputs, output, "output", model)
+            answer = choose(output)
         self.answer, self.class_axis = answer, program.channel_axis(answer)
-        program, logits, self.activation = before_activation(program, answer)
-        self.there = None
+        self.there = self.activation = None
         if isinstance(target, Target):
-            program, logits, self.there = append_target(program, logits, target)
-            self.activation = None
+            program, logits, self.there, score = append_target(
+                program, lambda name: answer if name is None else choose(name), target, score)
+        else:
+            program, logits, self.activation = before_activation(program, answer)
         self.score = score or ("log_odds" if self.activation else "logit")
         self.classes = targets.class_count(answer.spec, self.activation, self.class_axis)
         self.target = targets.check(target, self.classes)

@@ -58,6 +58,11 @@ def is_function(target):
     return callable(target) and not isinstance(target, Target)
 
 
+def asks_one_output(target):
+    """Whether a target is asked of one output, which a user of a model with several names."""
+    return target.asks_one_output if isinstance(target, Target) else not callable(target)
+
+
 def check_request(request, count, classes):
     """Validate the classes that arrive with a batch, for `target="input"`.
 
@@ -96,8 +101,21 @@ def check_count(target, count):
 def class_scores(logits, activation, score="logit", axis=-1):
     """One column per class, float32 of shape (N, classes).
 
+    Outputs with positions (segmentation maps, token scores) are averaged over them.
+
+    Args: those of `scores_at`.
+    """
+    scores = scores_at(logits, activation, score, axis)
+    if len(scores.shape) > 2:
+        scores = ops.mean(scores, axis=tuple(range(1, len(scores.shape) - 1)))
+    return scores
+
+
+def scores_at(logits, activation, score="logit", axis=-1):
+    """The scores of the classes at each position, float32 of shape (N, ..., classes).
+
     A 1-unit sigmoid gets two columns: the negated logit of the unit and the logit, or 1 - p
-    and p. Outputs with positions (segmentation maps, token scores) are averaged over them.
+    and p.
 
     Args:
         logits: what the activation takes, shape (N, ..., units) or (N,); the answer itself
@@ -119,8 +137,6 @@ def class_scores(logits, activation, score="logit", axis=-1):
         scores = ops.softmax(scores) if activation == "softmax" else ops.sigmoid(scores)
     elif score == "log_odds" and activation != "sigmoid" and units > 1:
         scores = log_odds(scores)
-    if len(scores.shape) > 2:
-        scores = ops.mean(scores, axis=tuple(range(1, len(scores.shape) - 1)))
     return scores
 
 

@@ -10,6 +10,7 @@ from keras import ops, tree
 from keras_explain import backend
 from keras_explain.data.preparing import check_prepared, overrides, prepare, prepares, quiet
 from keras_explain.lime._scores import to_array
+from keras_explain.targets._target import Target
 
 
 def pad(array: np.ndarray, length: int | None) -> np.ndarray:
@@ -23,6 +24,30 @@ def count_rows(batch: Any, of_inputs: bool = False) -> int:
     if of_inputs or isinstance(batch, dict):
         batch = tree.flatten(batch)[0]
     return batch.shape[0] if hasattr(batch, "shape") else len(batch)
+
+
+def check_given(given, model, target, executor):
+    """Refuse what a `Predictor` cannot make scores of: `given` by the user, which is `model`."""
+    if not isinstance(model, keras.Model) and not callable(model):
+        probabilities = hasattr(given, "predict_proba")
+        raise TypeError(
+            "Expected a Keras model or a callable from a batch to scores, received"
+            f" {type(given).__name__}."
+            f" {'Pass its predict_proba method' if probabilities else 'Wrap it in a function'}."
+        )
+    if not isinstance(model, keras.Model) and executor is not None:
+        raise TypeError("Expected executor= together with a Keras model, received a callable."
+                        " Pass the executor as the model.")
+    if isinstance(target, Target) and executor is not None:
+        raise ValueError(
+            "Expected the model itself, which a target looks into, received an executor or"
+            f" precision='bfloat16' with {target!r}. Leave it out.")
+    if isinstance(model, keras.Model) and not model.built:
+        raise ValueError(
+            f"Expected a built model, received {model.name!r} without weights. Call it on "
+            "one batch first."
+        )
+    refuse_labels(model)
 
 
 def refuse_labels(model):

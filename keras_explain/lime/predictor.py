@@ -17,7 +17,9 @@ from keras_explain.graph.program import Program
 from keras_explain.graph.tokens import lookups
 from keras_explain.lime import _inputs
 from keras_explain.lime._executor import agrees, make_executor
+from keras_explain.lime._inside import make_scorer
 from keras_explain.lime._scores import choose_output, is_regressor, pick_output, to_columns
+from keras_explain.targets._target import Target
 
 
 class Predictor:
@@ -43,7 +45,7 @@ class Predictor:
         binary: whether a single column is the probability of class 1. None finds out, from the
             end of a Keras model, the number of `class_names`, or a regressor of scikit-learn.
         target: callable from the model's outputs to one score per input, shape (N,), which is
-            then the only score.
+            then the only score; or an object of `keras_explain.targets`.
         executor: callable from a batch of tensors to the outputs, used in place of
             `model(x, training=False)`.
         class_names: names of the classes; their number tells what a single column is.
@@ -78,19 +80,7 @@ class Predictor:
             self.preprocess = _inputs.Preparation(self.model, preprocess)
         self.output, self._binary, self._class_names = output, binary, class_names
         self._retargeted = None
-        if not self.is_keras and not callable(self.model):
-            chances = hasattr(model, "predict_proba")
-            raise TypeError(
-                "Expected a Keras model or a callable from a batch to scores, received"
-                f" {type(model).__name__}."
-                f" {'Pass its predict_proba method' if chances else 'Wrap it in a function'}.")
-        if not self.is_keras and executor is not None:
-            raise TypeError("Expected executor= together with a Keras model, received a callable."
-                            " Pass the executor as the model.")
-        if self.is_keras and not self.model.built:
-            raise ValueError(f"Expected a built model, received {self.model.name!r} without"
-                             " weights. Call it on one batch first.")
-        _inputs.refuse_labels(self.model)
+        _inputs.check_given(model, self.model, target, executor)
         self.num_classes = self._count_classes() if self.is_keras else None
         self._judge_single_column(model)
         self._is_custom = self._is_asked = executor is not None
@@ -98,7 +88,8 @@ class Predictor:
 
     def _make_executor(self, executor):
         if self.is_keras and executor is None:
-            executor = make_executor(self.model, self.program)
+            executor = make_executor(self.model, self.program) if not self._asks_inside else (
+                make_scorer(self.model, self.target, self.output))
         self._executor = executor or functools.partial(self.model, training=False)
         self._compiled = self._compile(self._scores) if self.is_keras else None
 
@@ -109,6 +100,10 @@ class Predictor:
     def __setstate__(self, state):
         vars(self).update(state)
         self._make_executor(self._executor)
+
+    @property
+    def _asks_inside(self):
+        return self.is_keras and isinstance(self.target, Target)
 
     @property
     def name(self) -> str:
@@ -174,7 +169,7 @@ class Predictor:
 
     def reduce(self) -> "Predictor | None":
         """This predictor with the model's maps in bfloat16, or `None` if that cannot be."""
-        if not self.is_keras or self._is_custom:
+        if not self.is_keras or self._is_custom or self._asks_inside:
             return None
         executor = make_executor(self.model, self.program, "bfloat16")
         if executor is None:
@@ -217,7 +212,7 @@ class Predictor:
             self._is_asked = True
             if refuse_state(self.model, batch):
                 warn_of_randomness(self.name)
-            if not agrees(self._executor, self.model, batch):
+            if not self._asks_inside and not agrees(self._executor, self.model, batch):
                 self._executor = functools.partial(self.model, training=False)
 
     def _scores(self, batch):
@@ -228,6 +223,8 @@ class Predictor:
 
     def _choose(self, outputs):
         """What the target makes of the outputs, or one of them by key, name or position."""
+        if self._asks_inside:
+            return outputs  # columns of the target
         if self.target is not None and self.output is None:
             return self.target(outputs)
         chosen = pick_output(self.model, outputs, self.output)
@@ -249,7 +246,8 @@ class Predictor:
         if len(shape) > 2:
             raise ValueError(
                 f"Expected scores of shape (N,) or (N, classes), received {shape} from {self.name}"
-                ". Explain a part of it: a callable such as lambda x: model(x)[:, row, column].")
+                ". Explain a part: Predictor(model, target=keras_explain.targets.Region(box, 1))."
+            )
         return shape[1] if len(shape) == 2 else 1
 
     def _reads_tokens(self):

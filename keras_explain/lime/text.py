@@ -130,7 +130,7 @@ class LimeTextExplainer(LimeExplainer):
 
     def _predictor_for(self, arguments):
         target = arguments.target
-        if not isinstance(target, Target):
+        if not (isinstance(target, Target) and target.reads_padding):
             return super()._predictor_for(arguments)
         if self._asked is None or self._asked[0] != target:
             self._asked = target, ask(self._predictor, target, self._local.batch_size)

@@ -1,49 +1,93 @@
 """What the objects of this package are to the rest of the library."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import keras
 
 
-class Target:
-    """A callable `outputs -> score (N,)` that is asked of the logits rather than of the answer.
+class Asked(Protocol):
+    """What a target can read of a model; each gives something with a symbolic `spec`."""
 
-    `Question` makes it a step of the traced model. There it reads the logits, also where a
-    softmax ends the model, and is told which tokens are padding, where the model is.
+    def logits(self) -> Any:
+        """The explained output before its softmax or sigmoid."""
+
+    def scores(
+        self, output: Any = None, activation: str | None = None, score: str | None = None,
+    ) -> Any:
+        """The scores of the classes of an output, float32 of shape (N, ..., classes).
+
+        They are logits, log-odds or probabilities, as `score` says, or else the builder's.
+        `activation` makes probabilities of an output that is logits.
+        """
+
+    def output(self, output: str | int | None = None) -> Any:
+        """An output as the model gives it."""
+
+    def decode(self, decode: Callable[..., Any]) -> list[Any]:
+        """What a function makes of all outputs, to be given to `output` and `scores`."""
+
+    def picture_size(self) -> tuple[int | None, int | None]:
+        """Height and width of the first input that is a picture."""
+
+    def layer(self, layer: Any, node_index: int | None = None) -> Any:
+        """What a layer gives, with its channels on the last axis."""
+
+
+class Target:
+    """A callable `outputs -> score (N,)` that is asked of inner values rather than of the answer.
+
+    `Question` makes it a step of the traced model. There it reads what it names in `read`: the
+    scores before a softmax, several outputs, or what a layer inside gives.
     """
 
+    asks_one_output = True  # whether the builder's `output` chooses what is asked
+    reads_padding = False  # whether it is told which tokens are padding
     counts_from_end = False  # whether padding at the end moves what is meant
+    takes_score = None  # the score that is meant where a builder leaves it to the target
+    missing = None  # examples without what is asked: what they are, and words on their being so
 
-    def check(self, answer: keras.KerasTensor) -> None:
-        """Refuse an output that this cannot be asked of, as a ValueError.
+    def read(self, asked: Asked) -> list[Any]:
+        """What `columns` is given; a ValueError where the model has nothing of the kind.
 
         Args:
-            answer: the explained output, symbolic.
+            asked: the model.
         """
         raise NotImplementedError
 
-    def count_columns(self, answer: keras.KerasTensor) -> int:
+    def count_columns(self, specs: Sequence[keras.KerasTensor]) -> int:
         """How many scores an example has; what is explained is the highest of them.
 
         Args:
-            answer: the explained output, symbolic.
+            specs: what is read, symbolic.
+        """
+        return 1
+
+    def finds(self, values: Sequence[Any]) -> Any:
+        """Whether each example has what is asked about, bool of shape (N,), where `missing` is set.
+
+        Args:
+            values: what is read, as tensors.
         """
         raise NotImplementedError
 
-    def columns(self, logits: Any, real: Any = None) -> Any:
+    def columns(self, values: Sequence[Any]) -> Any:
         """The scores, float32 of shape (N, columns).
 
         Args:
-            logits: those of the explained output.
-            real: bool of shape (N, T), False where a token is padding; None where there is none.
+            values: what is read, as tensors.
         """
         raise NotImplementedError
 
-    def is_there(self, real: Any, moves: bool) -> Any:
-        """Whether each example has what is asked about, outside of padding, bool of shape (N,).
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Target":
+        """A target from what `get_config` gave.
 
         Args:
-            real: as above.
-            moves: whether `columns` is given it as well, so that padding moves the end of a text.
+            config: the arguments.
         """
-        raise NotImplementedError
+        return cls(**config)

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_explain.checks import check_choice, is_integer
-from keras_explain.targets._target import Target
+from keras_explain.targets._target import Asked, Target
 
 SCORES = ("logit", "log_probability")
 
@@ -55,6 +55,10 @@ class Token(Target):
     id: int | Sequence[int] | None = None
     score: Literal["logit", "log_probability"] = "logit"
 
+    reads_padding = True
+    missing = ("texts", "that have padding there or are shorter. Leave them out, or give texts of"
+               " one length together.")
+
     def __post_init__(self) -> None:
         several = isinstance(self.id, Sequence) or hasattr(self.id, "tolist")
         ids = [None] if self.id is None else list(self.id) if several and not is_integer(
@@ -99,15 +103,16 @@ class Token(Target):
         Args:
             outputs: logits of shape (N, T, vocabulary).
         """
-        return ops.max(self.columns(outputs), axis=-1)
+        return ops.max(self.columns([outputs]), axis=-1)
 
-    def check(self, answer: keras.KerasTensor) -> None:
-        """Refuse an output that has no such position or id, as a ValueError.
+    def read(self, asked: Asked) -> list[Any]:
+        """The logits of the explained output; a ValueError where it has no such position or id.
 
         Args:
-            answer: the explained output, symbolic.
+            asked: the model.
         """
-        shape = tuple(answer.shape)
+        logits = asked.logits()
+        shape = tuple(logits.spec.shape)
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(
                 "Expected a model with logits for each position, an output of shape (N, T,"
@@ -118,6 +123,7 @@ class Token(Target):
                 f"Expected ids from 0 to {shape[-1] - 1}, because the model knows so many tokens,"
                 f" received {self.id!r}. Take them from the model's own tokenizer.")
         self._check_length(shape[1])
+        return [logits]
 
     def _check_length(self, length):
         last = self.position + self.length - 1
@@ -128,23 +134,23 @@ class Token(Target):
                 f" {length} tokens, received {received}. Positions count tokens from 0, or from"
                 " the end from -1.")
 
-    def count_columns(self, answer: keras.KerasTensor) -> int:
+    def count_columns(self, specs: Sequence[keras.KerasTensor]) -> int:
         """One score, or one for each token of the vocabulary where `id` is None.
 
         Args:
-            answer: the explained output, symbolic.
+            specs: the logits, symbolic.
         """
-        return 1 if self.ids else answer.shape[-1]
+        return 1 if self.ids else specs[0].shape[-1]
 
-    def columns(self, logits: Any, real: Any = None) -> Any:
+    def columns(self, values: Sequence[Any], real: Any = None) -> Any:
         """The scores, float32 of shape (N, 1), or (N, vocabulary) where `id` is None.
 
         Args:
-            logits: of shape (N, T, vocabulary).
+            values: the logits, of shape (N, T, vocabulary).
             real: bool of shape (N, T), False where a token is padding; None where there is none.
         """
-        self._check_length(logits.shape[1])
-        logits = ops.cast(logits, "float32")
+        self._check_length(values[0].shape[1])
+        logits = ops.cast(values[0], "float32")
         rows = [self._take(logits, self.position + k, real) for k in range(self.length)]
         if self.score == "log_probability":
             rows = [ops.log_softmax(row, axis=-1) for row in rows]
@@ -177,15 +183,6 @@ class Token(Target):
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         return {"position": self.position, "id": self.id, "score": self.score}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Token":
-        """A Token from what `get_config` gave.
-
-        Args:
-            config: position, id and score.
-        """
-        return cls(**config)
 
     def __str__(self) -> str:
         what = "top token" if not self.ids else "token " + " ".join(map(str, self.ids))
