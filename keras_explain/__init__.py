@@ -10,13 +10,14 @@ from keras_explain.serialization import register_when_imported
 _find, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        "audio", "callbacks", "error_analysis", "images", "lime", "linear", "metrics", "plots",
-        "superpixels", "tables", "targets", "text",
+        "audio", "auditing", "callbacks", "error_analysis", "images", "lime", "linear", "metrics",
+        "plots", "superpixels", "tables", "targets", "text",
     ],
     submod_attrs={
         **{f"explainers.{method}": [method] for method in METHODS},
         "explainers._explained_model": ["BlankHeatmapWarning"],
         "explainers.finite_differences": ["finite_differences"],
+        "auditing.auditor": ["audit"],
         "exporting": ["export"],
         "lime.image": ["LimeImageExplainer"],
         "lime.series": ["LimeSeriesExplainer"],

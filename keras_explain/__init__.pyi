@@ -1,4 +1,5 @@
 from . import audio as audio
+from . import auditing as auditing
 from . import callbacks as callbacks
 from . import error_analysis as error_analysis
 from . import images as images
@@ -10,6 +11,7 @@ from . import superpixels as superpixels
 from . import tables as tables
 from . import targets as targets
 from . import text as text
+from .auditing.auditor import audit as audit
 from .explainers._explained_model import BlankHeatmapWarning as BlankHeatmapWarning
 from .explainers.ablation_cam import ablation_cam as ablation_cam
 from .explainers.attention import attention as attention
