@@ -120,7 +120,7 @@ def _ranking(audit):
             "Hidden elsewhere", "Overlap", "Right")
     return _table("Groups, the most suspicious first", head, [
         (n, escape(audit.class_names[g.target]) + (
-            ' <span class="warn">suspicious</span>' if g.suspicious else ""),
+            '<br><span class="warn">suspicious</span>' if g.suspicious else ""),
          f"{len(g.members)} of {g.size}", f"{g.score:.2f}", *map(_percent, (
              g.paste, g.paste_mates, g.hide, g.hide_elsewhere, g.overlap,
              np.nan if g.accuracy is None else g.accuracy)))
@@ -182,4 +182,4 @@ def _table(caption, head, rows):
 
 
 def _is_number(cell):
-    return not isinstance(cell, str) or re.fullmatch(r"-?[\d.]+%?|\d+ of \d+", cell)
+    return not isinstance(cell, str) or re.fullmatch(r"-?[\d.]+%?|\d+ of \d+|not measured", cell)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,14 @@ class Audit:
     def accuracy(self) -> float | None:
         """Share of right answers; None without labels."""
         return None if self.y is None else float((self.y == self.predicted).mean())
+
+    def add_notes(self, notes: Sequence[str]) -> "Audit":
+        """The same audit with more to say of what it cannot show.
+
+        Args:
+            notes: sentences.
+        """
+        return dataclasses.replace(self, notes=(*self.notes, *notes))
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, as JSON takes them."""

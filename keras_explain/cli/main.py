@@ -41,6 +41,7 @@ def main(arguments=None):
     _add_explain(commands)
     _add_export(commands)
     _add_compare(commands)
+    _add_audit(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -102,6 +103,31 @@ def _add_compare(commands):
     compare.set_defaults(run=_run_compare)
 
 
+def _add_audit(commands):
+    audit = commands.add_parser(
+        "audit", help="find out what a model uses on a whole folder of pictures",
+        description="Explains all pictures, groups the explanations of each class, measures what"
+        " each group looks at, and writes one HTML file. Folders inside DATA that are named after"
+        " --labels give the true classes.",
+    )
+    audit.add_argument("model", metavar="MODEL", help="a .keras file, or efficientnet_lite0")
+    audit.add_argument("data", metavar="DATA", help="a folder of pictures")
+    audit.add_argument("--out", default="report.html", help="file (default: %(default)s)")
+    audit.add_argument("--method", help="a method, as for `explain` (default:"
+                       " integrated_gradients)")
+    audit.add_argument("--labels", type=pathlib.Path, metavar="FILE",
+                       help="the classes' names, one per line")
+    audit.add_argument("--pixels", choices=PIXELS, default="0..255",
+                       help="the range the model was trained on (default: %(default)s)")
+    audit.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"),
+                       help="of the pictures, for models that take any")
+    audit.add_argument("--crop", action="store_true",
+                       help="take the central part of a picture instead of stretching it")
+    audit.add_argument("--batch-size", type=int, default=32, help="(default: %(default)s)")
+    audit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    audit.set_defaults(run=_run_audit)
+
+
 def _add_command(commands, name, summary, text):
     command = commands.add_parser(
         name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,3 +174,9 @@ def _run_compare(options):
 
     return compare.run(options.model, options.data, options.out, options.methods,
                        options.metrics, options.max_images, options.scale)
+
+
+def _run_audit(options):
+    from keras_explain.cli import audit
+
+    return audit.run(options)
