@@ -92,7 +92,7 @@ OWN = {
     "finite_differences": {"epsilon", "channel_axis"},
     "export": {"signatures", "image_options", "format", "versioned", "overwrite"},
     "SavedExplainer": {"signature", "outputs", "columns"},
-    "compare": {"confidence"}, "audit": {"method"},
+    "compare": {"confidence"}, "audit": {"method"}, "Audit": {"notes"},
     "sensitivity_n": {"share"}, "infidelity": {"scale"}, "max_sensitivity": {"radius"},
     "pointing_game": {"tolerance"}, "fidelity": {"held_out"},
     "weight_randomization": {"mode", "stages", "weights"}, "label_randomization": {"fit"},
