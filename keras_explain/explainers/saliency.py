@@ -4,6 +4,7 @@ import collections
 from typing import Unpack
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_explain.checks import check_bool
@@ -44,10 +45,10 @@ def maps_of(explainer, found, signed):
         signed: sums, or magnitudes.
     """
     maps, found = [], dict(zip(explainer.cut, found, strict=True))
-    shares = collections.Counter(place.cut for place in explainer.places)
+    claims = _count_claims(explainer.places) if signed else {}
     for value in explainer.question.explained:
         parts = [(p, _over_channels(explainer.question.program, p, found[p.cut], signed,
-                                    shares[p.cut] if signed else 1))
+                                    claims.get(p.cut)))
                  for p in explainer.places if p.value is value]
         if len(parts) == 1 and parts[0][0].source is None:
             maps.append(parts[0][1])
@@ -58,10 +59,22 @@ def maps_of(explainer, found, signed):
     return maps
 
 
-def _over_channels(program, place, found, signed, shared):
+def _count_claims(places):
+    """{cut: how many inputs each of its rows is looked up by}, of those with more than one."""
+    found = collections.defaultdict(list)
+    for place in places:
+        found[place.cut].append(1 if place.source is None else place.source >= 0)
+    totals = {cut: sum(np.asarray(c, "float32") for c in claims) for cut, claims in found.items()}
+    return {cut: np.maximum(total, 1) for cut, total in totals.items() if np.max(total) > 1}
+
+
+def _over_channels(program, place, found, signed, claims):
     found = ops.cast(found, "float32")
     if place.read is not None:
-        found = found / shared
+        if claims is not None:
+            claims = claims.reshape(place.read.spec.shape[1:] if claims.ndim else ())
+            found = found / claims.reshape((*claims.shape, *[1] * (
+                len(found.shape) - 1 - claims.ndim)))
         rank = len(place.read.spec.shape)
         if len(found.shape) == rank:  # a one-hot row in the place of one number
             found = ops.expand_dims(found, rank - 1)

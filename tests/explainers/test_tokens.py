@@ -280,13 +280,27 @@ def test_several_columns_of_one_table_each_get_a_map():
     assert set(found) == {"a", "b"}
 
 
-def test_two_inputs_of_one_lookup():
-    a, b = (keras.Input((n,), dtype="int32", name=name) for n, name in ((2, "a"), (4, "b")))
+@pytest.mark.parametrize("first", [2, 1])
+def test_two_inputs_of_one_lookup(first):
+    a, b = (keras.Input((n,), dtype="int32", name=name)
+            for n, name in ((first, "a"), (6 - first, "b")))
     table = layers.Embedding(9, 4)
     y = layers.Flatten()(table(layers.Concatenate()([a, b])))
     model = keras.Model([a, b], layers.Dense(1, use_bias=False)(y))
     kernel = numbers(model.layers[-1].kernel).reshape(6, 4)
     share = (numbers(table.embeddings)[IDS] * kernel).sum(-1)
-    found = numbers(kx.gradient_x_input(model)([IDS[:, :2], IDS[:, 2:]])["heatmap"])
-    np.testing.assert_allclose(found[0], share[:, :2], atol=1e-6)
-    np.testing.assert_allclose(found[1], share[:, 2:], atol=1e-6)
+    found = kx.gradient_x_input(model)([IDS[:, :first], IDS[:, first:]])["heatmap"]
+    np.testing.assert_allclose(numbers(found[0]), share[:, :first], atol=1e-6)
+    np.testing.assert_allclose(numbers(found[1]), share[:, first:], atol=1e-6)
+
+
+def test_columns_of_one_number_in_one_lookup():
+    columns = [keras.Input((1,), dtype="int32", name=name) for name in "abc"]
+    table = layers.Embedding(9, 4)
+    y = layers.Flatten()(table(layers.Concatenate()(columns)))
+    model = keras.Model(columns, layers.Dense(1, use_bias=False)(y))
+    kernel = numbers(model.layers[-1].kernel).reshape(3, 4)
+    share = (numbers(table.embeddings)[IDS[:, :3]] * kernel).sum(-1)
+    found = kx.gradient_x_input(model)([IDS[:, i : i + 1] for i in range(3)])["heatmap"]
+    for i in range(3):
+        np.testing.assert_allclose(numbers(found[i]).reshape(-1), share[:, i], atol=1e-6)

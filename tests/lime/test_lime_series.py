@@ -217,7 +217,8 @@ def test_damaged_files():
 
 def test_a_stateful_model_is_refused():
     inputs = keras.Input(batch_shape=(8, STEPS, CHANNELS))
-    model = keras.Model(inputs, layers.Dense(1)(layers.LSTM(2, stateful=True)(inputs)))
+    model = keras.Model(inputs, layers.Dense(1)(layers.SimpleRNN(
+        2, "linear", recurrent_initializer="identity", stateful=True)(inputs)))
     with pytest.raises(ValueError, match="stateful"):
         LimeSeriesExplainer(model, batch_size=8).explain(series(), target=0)
 
