@@ -31,9 +31,9 @@ def draw_lines(x):
     for picture, series in zip(pictures, x, strict=True):
         for channel, line in enumerate(series.T):
             low, high = line.min(), line.max()
-            level = np.interp(places, np.arange(moments), line)
-            level = (high - level) / (high - low) if high > low else np.full(width, 0.5)
-            height = np.round(4 + level * (BAND - 9))
+            depth = np.interp(places, np.arange(moments), line)
+            depth = (high - depth) / (high - low) if high > low else np.full(width, 0.5)
+            height = np.round(4 + depth * (BAND - 9))
             after = np.append(height[1:], height[-1])
             drawn = (rows >= np.minimum(height, after)) & (rows <= np.maximum(height, after))
             picture[BAND * channel : BAND * (channel + 1)][drawn] = INK

@@ -115,14 +115,7 @@ def _add_audit(commands):
     audit.add_argument("--out", default="report.html", help="file (default: %(default)s)")
     audit.add_argument("--method", help="a method, as for `explain` (default:"
                        " integrated_gradients)")
-    audit.add_argument("--labels", type=pathlib.Path, metavar="FILE",
-                       help="the classes' names, one per line")
-    audit.add_argument("--pixels", choices=PIXELS, default="0..255",
-                       help="the range the model was trained on (default: %(default)s)")
-    audit.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"),
-                       help="of the pictures, for models that take any")
-    audit.add_argument("--crop", action="store_true",
-                       help="take the central part of a picture instead of stretching it")
+    _add_reading(audit)
     audit.add_argument("--batch-size", type=int, default=32, help="(default: %(default)s)")
     audit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     audit.set_defaults(run=_run_audit)
@@ -139,6 +132,13 @@ def _add_command(commands, name, summary, text):
     command.add_argument("--layer", help="the layer that CAM methods read, as backbone/conv5")
     command.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", dest="settings",
                          help="further options of the methods, as patch_size=32; see their docs")
+    _add_reading(command)
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    return command
+
+
+def _add_reading(command):
+    """How pictures are read, and what their classes are called."""
     command.add_argument("--labels", type=pathlib.Path, metavar="FILE",
                          help="the classes' names, one per line")
     command.add_argument("--pixels", choices=PIXELS, default="0..255",
@@ -147,8 +147,6 @@ def _add_command(commands, name, summary, text):
                          help="of the pictures, for models that take any")
     command.add_argument("--crop", action="store_true",
                          help="take the central part of a picture instead of stretching it")
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    return command
 
 
 def _run_demo(options):

@@ -1,6 +1,7 @@
 """The `keras.Model` that builders return."""
 
 import contextlib
+import functools
 import threading
 import warnings
 
@@ -12,7 +13,14 @@ from keras_explain import backend
 from keras_explain.data.batches import can_begin_again, first_batch, gives_batches
 from keras_explain.data.preparing import as_arrays, prepares
 from keras_explain.explainers._blank import find_causes
-from keras_explain.explainers._given import as_numbers, check_array, check_ids, in_order, take_texts
+from keras_explain.explainers._given import (
+    as_numbers,
+    check_array,
+    check_ids,
+    find_tables,
+    in_order,
+    take_texts,
+)
 from keras_explain.explainers._one_batch import as_one_batch, predict_one_batch
 from keras_explain.explainers._own_answers import check_answers, check_drawn, is_checked
 from keras_explain.explainers._prepared import Preparation
@@ -154,6 +162,10 @@ class ExplainedModel(keras.Model):
 
     # On the way in ----------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _tables(self):
+        return find_tables(self.explainer.question.program)
+
     def _check_inputs(self, x, rows):
         """The arrays in the order of the model's inputs, where they are known."""
         arrays = [as_numbers(leaf) for leaf in in_order(x, self.inputs)]
@@ -161,8 +173,8 @@ class ExplainedModel(keras.Model):
             return None  # inside a trace, a dataset, or another structure: Keras speaks of that
         for spec, array in zip(self.inputs, arrays, strict=True):
             check_array(spec, array)
-        check_ids(self.explainer.question.program, arrays)
         question, count = self.explainer.question, len(arrays[0])
+        check_ids(*self._tables, arrays)
         if question.takes_target:
             names = [spec.name for spec in self.inputs]
             targets.check_request(arrays[names.index("target")], count, question.classes)

@@ -1,7 +1,5 @@
 """What an explained model is given, looked at before anything is computed."""
 
-import functools
-
 import keras
 import numpy as np
 from keras import ops, tree
@@ -60,33 +58,34 @@ def check_array(spec, array):
     _check_finite(spec, array)
 
 
-def check_ids(program, arrays):
+def find_tables(program):
+    """What inputs are looked up in: (input, number of rows) each, and a program to their ids."""
+    found = [(value, read, size) for value in program.inputs
+             for read, size in table_reads(program, value)]
+    return [(value, size) for value, _, size in found], program.with_outputs(
+        [read for _, read, _ in found])
+
+
+def check_ids(tables, read, arrays):
     """An error for ids for which a table has no row: frameworks answer them as they like.
 
     Args:
-        program: of the model.
-        arrays: one NumPy array for each of its inputs, others behind them.
+        tables, read: as `find_tables` gives them.
+        arrays: one NumPy array for each of the model's inputs, others behind them.
     """
-    tables = _find_tables(program)
     if not tables:
         return
     given = [ops.convert_to_tensor(_as_taken(a, v)) for a, v in zip(
-        arrays, program.inputs, strict=False)]
+        arrays, read.inputs, strict=False)]
     with backend.no_gradient():
-        found = program.with_outputs([read for _, read, _ in tables])(given)
-    for (value, _, size), ids in zip(tables, found, strict=True):
+        found = read(given)
+    for (value, size), ids in zip(tables, found, strict=True):
         largest = int(ops.convert_to_numpy(ops.max(ids)))
         if largest >= size:
             raise ValueError(
                 f"Expected ids below {size}, the number of rows of the embedding in which input"
                 f" {value.spec.name!r} is looked up, received {largest}. Use the tokenizer and the"
                 " vocabulary that the model was trained with.")
-
-
-@functools.lru_cache(maxsize=64)
-def _find_tables(program):
-    return [(value, read, size) for value in program.inputs
-            for read, size in table_reads(program, value)]
 
 
 def _as_taken(array, value):

@@ -1,6 +1,7 @@
 """Scores of rows that are given by columns, as a table and its model take them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -57,3 +58,9 @@ class TableScores:
                 batch = self._table.frame.assemble(part)
             received.append((predictor or self.predictor)(batch, batch_size))
         return np.concatenate(received)
+
+
+def make_scores(model: Any, table: Table, preprocess: Callable[..., Any] | None) -> TableScores:
+    """The `TableScores` of a model, of a callable from rows to scores, or of a `Predictor`."""
+    given = isinstance(model, Predictor)
+    return TableScores(model if given else Predictor(model, preprocess=preprocess), table)

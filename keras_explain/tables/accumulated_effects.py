@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_explain.checks import check_integer
-from keras_explain.lime._table_scores import TableScores
-from keras_explain.lime.predictor import Predictor
+from keras_explain.lime._table_scores import make_scores
 from keras_explain.lime.table import Table
 from keras_explain.signatures import Array
 
@@ -87,8 +86,7 @@ def accumulated_effects(
         raise ValueError(f"Expected a column with different values, received {part.name!r}, which"
                          f" is {values[0]} everywhere. It has no effect.")
     which = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, len(edges) - 2)
-    predictor = model if isinstance(model, Predictor) else Predictor(model, preprocess=preprocess)
-    ask = TableScores(predictor, table)
+    ask = make_scores(model, table, preprocess)
 
     def score(moved):
         columns = list(table.columns)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_explain.checks import check_positive
-from keras_explain.lime._table_scores import TableScores
-from keras_explain.lime.predictor import Predictor
+from keras_explain.lime._table_scores import make_scores
 from keras_explain.lime.table import Table
 from keras_explain.tables._nearest import Nearest, Space
 
@@ -88,8 +87,7 @@ def counterfactuals(
     """
     table = data if isinstance(data, Table) else Table(data, bins=None)
     count = check_positive("count", count)
-    predictor = model if isinstance(model, Predictor) else Predictor(model, preprocess=preprocess)
-    ask = TableScores(predictor, table)
+    ask = make_scores(model, table, preprocess)
     row = table.check_row(x)
     own = ask([np.array([v], object if isinstance(v, str) else None) for v in row])
     margin = _make_margin(target, own)

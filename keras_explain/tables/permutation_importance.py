@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_explain.checks import check_positive
-from keras_explain.lime._table_scores import TableScores
-from keras_explain.lime.predictor import Predictor
+from keras_explain.lime._table_scores import make_scores
 from keras_explain.lime.table import Table
 from keras_explain.progress import Progress, Verbose
 from keras_explain.signatures import Array
@@ -87,8 +86,7 @@ def permutation_importance(
     if len(y) != len(table):
         raise ValueError(f"Expected an answer in `y` for each of the {len(table)} rows of `data`,"
                          f" received {len(y)}. Give both in one order.")
-    predictor = model if isinstance(model, Predictor) else Predictor(model, preprocess=preprocess)
-    ask = TableScores(predictor, table)
+    ask = make_scores(model, table, preprocess)
     measure = loss or _loss
     clean = _check(measure(y, ask(table.columns, batch_size=batch_size)), len(y))
     rng = np.random.default_rng(seed)

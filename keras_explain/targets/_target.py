@@ -91,3 +91,9 @@ class Target:
             config: the arguments.
         """
         return cls(**config)
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self):
+        return hash(str(self.get_config()))

@@ -90,12 +90,6 @@ class Difference(Target):
         return {name: keras.saving.serialize_keras_object(part) if isinstance(part, Target)
                 else part for name, part in (("a", self.a), ("b", self.b))}
 
-    def __eq__(self, other):
-        return type(self) is type(other) and (self.a, self.b) == (other.a, other.b)
-
-    def __hash__(self):
-        return hash((self.a, self.b))
-
     def __str__(self) -> str:
         return " rather than ".join(
             str(p) if isinstance(p, Target) else f"class {p}" for p in (self.a, self.b))

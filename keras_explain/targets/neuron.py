@@ -108,12 +108,6 @@ class Neuron(Target):
         return {"layer": self.layer, "channel": self.channel, "node_index": self.node_index,
                 "place": None if self.place is None else list(self.place)}
 
-    def __eq__(self, other):
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self):
-        return hash(str(self.get_config()))
-
     def __str__(self) -> str:
         where = "" if self.place is None else f" at {self.place}"
         return f"channel {self.channel} of {self.layer!r}{where}"

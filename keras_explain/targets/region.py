@@ -151,12 +151,6 @@ class Region(Target):
         where = _pack(self.where) if self._is_mask else list(self.where)
         return {"where": where, "id": self.id}
 
-    def __eq__(self, other):
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self):
-        return hash(str(self.get_config()))
-
     def __str__(self) -> str:
         where = f"a mask of {int(self.where.sum())} places" if self._is_mask else self.where
         return f"{'top class' if self.id is None else f'class {self.id}'} over {where}"

@@ -120,12 +120,6 @@ class Similarity(Target):
         return {"reference": self.reference if named else list(self.reference),
                 "measure": self.measure}
 
-    def __eq__(self, other):
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self):
-        return hash((self.reference, self.measure))
-
     def __str__(self) -> str:
         named = isinstance(self.reference, str)
         other = repr(self.reference) if named else f"a reference of {len(self.reference)} numbers"
