@@ -73,8 +73,8 @@ def _over_channels(program, place, found, signed, claims):
     if place.read is not None:
         if claims is not None:
             claims = claims.reshape(place.read.spec.shape[1:] if claims.ndim else ())
-            found = found / claims.reshape((*claims.shape, *[1] * (
-                len(found.shape) - 1 - claims.ndim)))
+            found = found / ops.convert_to_tensor(claims.reshape((*claims.shape, *[1] * (
+                len(found.shape) - 1 - claims.ndim))))
         rank = len(place.read.spec.shape)
         if len(found.shape) == rank:  # a one-hot row in the place of one number
             found = ops.expand_dims(found, rank - 1)
