@@ -129,7 +129,7 @@ OWN = {
     "Similarity": {"outputs", "asked", "specs", "values", "reference", "measure"},
     "Box": {"outputs", "asked", "specs", "values", "box", "id", "boxes", "scores", "format",
             "activation", "decode", "score"},
-    "show": {"texts"}, "top_expressions": {"width", "texts"},
+    "show": {"texts"}, "leave_one_out": {"texts"}, "top_expressions": {"width", "texts"},
     "LimeCallback": {"explainer"}, "ExplanationCallback": {"pick"},
     "CoefficientCallback": {"step"}, "ErrorAnalysisCallback": {"step"},
     "Explainer": {"dtype", "trainable", "default", "values", "request", "chosen"},

@@ -8,13 +8,14 @@ from keras_explain.data.batches import to_numpy
 from keras_explain.data.preparing import prepare, prepares
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.graph.vectorizer import find, words_of
+from keras_explain.text._alignment import align
 
 
-def find_pieces(explained, texts, tokenizer):
+def find_pieces(question, texts, tokenizer):
     """What the explained model takes for some texts, and the pieces behind each of its scores.
 
     Args:
-        explained: an explained model.
+        question: of the explained model.
         texts: a list of strings.
         tokenizer: as for `keras_explain.text.show`.
 
@@ -25,25 +26,59 @@ def find_pieces(explained, texts, tokenizer):
     Raises:
         ValueError: nothing makes tokens of texts.
     """
-    question = explained.explainer.question
     value, model = question.explained[0], question.model
     if prepares(model) and tokenizer is None:
         inputs = np.array(texts, object)
         ids = tree.flatten(prepare(model, inputs))[question.index(value)]
         return inputs, *_name_pieces(_tokenizer_of(model.preprocessor, model), texts, ids)
     if hasattr(tokenizer, "tokenizer"):
-        inputs = tree.map_structure(to_numpy, tokenizer(texts))
-        inputs = inputs[0] if isinstance(inputs, tuple) else inputs
+        inputs = _preprocess(tokenizer, texts)
         ids = tree.flatten(inputs)[question.index(value)]
         return inputs, *_name_pieces(_tokenizer_of(tokenizer, model), texts, ids)
     if value.spec.dtype == "string":
-        inputs = np.array(texts, dtype=object)
-        if len(value.spec.shape) == 2:
-            inputs = inputs[:, None]
+        inputs = _as_column(texts, value)
         words = find_words(question.program, value, texts, inputs, len(texts))
     else:
         words, inputs = tokenize(texts, tokenizer, value.spec)
     return inputs, [[(word,) for word in row] for row in words], [False] * len(texts)
+
+
+def make_arrays(question, texts, tokenizer):
+    """What the network takes for texts: its flat inputs, NumPy arrays. See `find_pieces`."""
+    value, model = question.explained[0], question.model
+    if prepares(model) and tokenizer is None:
+        return tree.flatten(prepare(model, np.array(texts, object)))
+    if hasattr(tokenizer, "tokenizer"):
+        return tree.flatten(_preprocess(tokenizer, texts))
+    if value.spec.dtype == "string":
+        return [_as_column(texts, value)]
+    return [tokenize(texts, tokenizer, value.spec)[1]]
+
+
+def find_ends(question, texts, tokenizer):
+    """How much of each text the model is given, as far as its preprocessor tells."""
+    model = question.model
+    preprocessor = model.preprocessor if prepares(model) and tokenizer is None and hasattr(
+        model, "preprocessor") else tokenizer
+    ends = [len(text) for text in texts]
+    if not hasattr(getattr(preprocessor, "tokenizer", None), "id_to_token"):
+        return ends
+    _, pieces, cut = find_pieces(question, texts, tokenizer)
+    for k, text in enumerate(texts):
+        if cut[k]:
+            spans = [span for span in align(text, pieces[k]) if span is not None]
+            ends[k] = spans[-1][1] if spans else 0
+    return ends
+
+
+def _preprocess(preprocessor, texts):
+    inputs = tree.map_structure(to_numpy, preprocessor(texts))
+    return inputs[0] if isinstance(inputs, tuple) else inputs
+
+
+def _as_column(texts, value):
+    inputs = np.array(texts, dtype=object)
+    return inputs[:, None] if len(value.spec.shape) == 2 else inputs
 
 
 def _tokenizer_of(preprocessor, model):
@@ -92,12 +127,15 @@ def _to_text(token):
     return token.decode("utf-8", "replace") if isinstance(token, bytes) else str(token)
 
 
-def check_texts(explained, texts):
+def check_explained(explained):
     if not isinstance(explained, ExplainedModel):
         raise TypeError(
             f"Expected an explained model, received {type(explained).__name__}. Build one with"
             " `keras_explain.local_linear(model)`."
         )
+
+
+def check_texts(texts):
     if isinstance(texts, str):
         raise TypeError("Expected a list of texts, received one string. Write [text].")
     other = next((text for text in texts if not isinstance(text, str)), None)

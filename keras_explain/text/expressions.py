@@ -12,7 +12,7 @@ from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.linear.mean_gradient import MeanGradient, mean_gradient
 from keras_explain.progress import Progress, Verbose
 from keras_explain.text import _rendering
-from keras_explain.text._pieces import check_texts, find_words, to_rows, tokenize
+from keras_explain.text._pieces import check_explained, check_texts, find_words, to_rows, tokenize
 
 __all__ = ["Expression", "MeanGradient", "TextScores", "mean_gradient", "top_expressions"]
 
@@ -128,7 +128,8 @@ def top_expressions(
         >>> scores.words, scores.width
         (('a', 'fine', 'film'), 2)
     """
-    texts = check_texts(explained, texts)
+    check_explained(explained)
+    texts = check_texts(texts)
     check_positive("batch_size", batch_size)
     if width is not None:
         check_positive("width", width, "None takes that of the convolutions.")

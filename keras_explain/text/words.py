@@ -1,7 +1,6 @@
 """The words of texts in the color of what they say for and against the answer."""
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,11 @@ import numpy as np
 from keras_explain.checks import check_positive, is_integer
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.progress import Progress, Verbose
-from keras_explain.targets._target import Target
 from keras_explain.text import _rendering
 from keras_explain.text._alignment import align, merge
-from keras_explain.text._pieces import check_texts, find_pieces, to_rows
+from keras_explain.text._hiding import WordHider, hides_words
+from keras_explain.text._naming import name_rows, warn_of_cuts
+from keras_explain.text._pieces import check_explained, check_texts, find_pieces, to_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,7 +101,9 @@ def show(
     """Explain texts word by word.
 
     A model reads pieces of words; people read words. The scores of the pieces of a word are
-    added up, which keeps the sum of all scores, and each word has its place in the text.
+    added up, which keeps the sum of all scores, and each word has its place in the text. Of
+    `occlusion` the pieces of a word are hidden together, because what the answer loses without
+    them all is no sum. To remove words from the text see `leave_one_out`.
 
     Args:
         explained: an explained model with one score per token, such as
@@ -138,21 +140,24 @@ def show(
         >>> scores.words, scores.offsets[1]
         (('A', 'fine', 'film'), (2, 6))
     """
-    texts = check_texts(explained, texts)
+    check_explained(explained)
+    texts, question = check_texts(texts), explained.explainer.question
     check_positive("batch_size", batch_size)
     rows, found = _check_target(explained, target), []
+    hide = WordHider(explained.explainer, batch_size) if hides_words(explained.explainer) else None
     progress = Progress(len(texts), "explaining", verbose)
     for start in range(0, len(texts), batch_size):
         part = texts[start : start + batch_size]
-        inputs, pieces, cut = find_pieces(explained, part, tokenizer)
+        inputs, pieces, cut = find_pieces(question, part, tokenizer)
         answers = [_explain(explained, inputs, row, part) for row in rows]
         maps = np.stack([maps for maps, _ in answers], axis=1)
-        names = [_name_rows(explained, rows, answer, class_names) for answer in answers[0][1]]
-        found += [_merge(*one) for one in zip(
+        names = [name_rows(question, rows, answer, class_names) for answer in answers[0][1]]
+        some = [_merge(*one) for one in zip(
             part, pieces, cut, maps, answers[0][1], names, strict=True)]
+        found += some if hide is None else hide(some, inputs, pieces, rows)
         progress.advance(len(part))
     progress.close()
-    _warn_of_cuts(found)
+    warn_of_cuts(found)
     return found
 
 
@@ -196,31 +201,3 @@ def _merge(text, pieces, cut, maps, answer, names):
     targets, labels = names
     return WordScores(text, tuple(offsets), scores[:, :-1], scores[:, -1], targets, answer, labels,
                       text[end:].strip() if cut else "")
-
-
-def _name_rows(explained, rows, answer, class_names):
-    question, found = explained.explainer.question, []
-    for row in rows:
-        if isinstance(question.target, Target):
-            found.append(str(question.target))
-        elif callable(question.target):
-            found.append("score")
-        elif row is not None or is_integer(question.target):
-            found.append(question.target if row is None else row)
-        elif answer.size > 1:
-            found.append(int(answer.argmax()))
-        else:
-            found.append(int(answer.ravel()[0] > (0.5 if question.activation else 0))
-                         if question.classes == 2 else 0)
-    labels = [n if isinstance(n, str) else class_names[n]
-              if class_names is not None and n < len(class_names) else f"class {n}" for n in found]
-    return tuple(found), tuple(labels)
-
-
-def _warn_of_cuts(found):
-    cut = [one for one in found if one.cut]
-    if cut:
-        warnings.warn(
-            f"The model takes fewer tokens than {len(cut)} of {len(found)} texts have: it was not"
-            f" given the end of {cut[0].text[:40]!r}, from {cut[0].cut[:40]!r}. Such words have no"
-            " score; `WordScores.cut` holds them.", stacklevel=3)
