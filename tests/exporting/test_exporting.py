@@ -68,6 +68,8 @@ def explained_kind(kind, method=None):
     options = {**kind.options, **cam}
     if kind.name == "sigmoid_of_one_unit":
         options["target"] = None  # its Grad-CAM map of class 0 is blank
+    if kind.name == "table" and method is kx.occlusion:
+        options["baseline"] = 0.0  # columns have no neighbors to take it from
     return method(kind.model, **options)
 
 
