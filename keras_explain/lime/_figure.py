@@ -34,13 +34,13 @@ def overlay_weights(
 
 def draw_figure(explanation: "Explanation", k: int, target: int | str | None) -> "Figure":
     """The figure of `Explanation.show`."""
-    from matplotlib.figure import Figure
+    from keras_explain.plots._figure import NotebookFigure
 
     targets = explanation.classes
     if target is not None:
         targets = [targets[explanation.row(target)]]
     if explanation.subject.kind == "image":
-        panels = Figure(figsize=(12, 3.4 * len(targets)), layout="constrained")
+        panels = NotebookFigure(figsize=(12, 3.4 * len(targets)), layout="constrained")
         axes = panels.subplots(len(targets), 4, squeeze=False)
         for number, row in zip(targets, axes, strict=True):
             _draw_pictures(explanation, number, k, row)
@@ -48,7 +48,7 @@ def draw_figure(explanation: "Explanation", k: int, target: int | str | None) ->
     if explanation.subject.kind == "series":
         return _draw_series(explanation, targets)
     height = 0.32 * min(k, max(len(explanation.features), 1)) + 1.4
-    panels = Figure(figsize=(6, height * len(targets)), layout="constrained")
+    panels = NotebookFigure(figsize=(6, height * len(targets)), layout="constrained")
     for number, row in zip(targets, panels.subplots(len(targets), 1, squeeze=False), strict=True):
         _draw_bars(explanation, number, k, row[0])
     return panels

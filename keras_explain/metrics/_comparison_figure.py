@@ -2,8 +2,8 @@
 
 import numpy as np
 from keras import tree
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+from keras_explain.plots._figure import NotebookFigure
 
 _INK, _QUIET, _METHOD, _BASELINE = "#1f1f1f", "#5f6368", "#3b6ea5", "#b0b4ba"
 _COLUMNS = 3
@@ -15,8 +15,8 @@ def draw(comparison):
     columns = min(_COLUMNS, len(metrics))
     rows = -(-len(metrics) // columns)
     height = 0.9 + 0.27 * len(comparison.methods)
-    figure = Figure(figsize=(4.3 * columns, height * rows + 0.4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = NotebookFigure(figsize=(4.3 * columns, height * rows + 0.4), dpi=120,
+                            layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(metrics):]:

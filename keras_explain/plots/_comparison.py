@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from keras_explain import images
+from keras_explain.plots._figure import NotebookFigure
 from keras_explain.signatures import Array
 
 # Inches.
@@ -142,8 +142,7 @@ def _make_cells(count, height, width, above):
     row_height = _NAME + cell_height + _BELOW
     total_width = 2 * _MARGIN + columns * (cell_width + _GAP) - _GAP
     total_height = above + math.ceil(count / columns) * row_height
-    figure = Figure(figsize=(total_width, total_height), dpi=120, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = NotebookFigure(figsize=(total_width, total_height), dpi=120, facecolor="white")
 
     def cells():
         for index in range(count):

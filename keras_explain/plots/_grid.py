@@ -1,10 +1,9 @@
 """What the figures with rows of small pictures share."""
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from keras_explain import markup
+from keras_explain.plots._figure import NotebookFigure
 
 INK, QUIET, FAINT = "#1f1f1f", "#5f6368", "#9aa0a6"
 FOR, AGAINST = ("#" + bytes(color).hex() for color in (markup.FOR, markup.AGAINST))
@@ -12,8 +11,8 @@ FOR, AGAINST = ("#" + bytes(color).hex() for color in (markup.FOR, markup.AGAINS
 
 def figure(width, height, title=None):
     """A figure without pyplot, laid out by matplotlib."""
-    made = Figure(figsize=(width, height), dpi=120, facecolor="white", layout="constrained")
-    FigureCanvasAgg(made)
+    made = NotebookFigure(figsize=(width, height), dpi=120, facecolor="white",
+                          layout="constrained")
     if title:
         made.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK,
                       parse_math=False)

@@ -64,13 +64,13 @@ def words_to_terminal(scores: "WordScores", color: bool | None = None) -> str:
 
 def draw_words(scores: "WordScores", k: int) -> "Figure":
     """The figure of `WordScores.figure`."""
-    from matplotlib.figure import Figure
-
+    from keras_explain.plots._figure import NotebookFigure
     from keras_explain.plots._grid import bars
 
     count = len(scores.labels)
-    figure = Figure(figsize=(6, count * (0.32 * min(k, max(len(scores.offsets), 1)) + 1.4)),
-                    layout="constrained")
+    figure = NotebookFigure(
+        figsize=(6, count * (0.32 * min(k, max(len(scores.offsets), 1)) + 1.4)),
+        layout="constrained")
     for n, axis in enumerate(figure.subplots(count, 1, squeeze=False)[:, 0]):
         top = scores.top(k, n)[::-1]
         bars(axis, [w for w, _ in top], [v for _, v in top], scores.labels[n])
