@@ -17,6 +17,7 @@ import argparse
 import pathlib
 import sys
 import time
+import warnings
 
 import keras
 import numpy as np
@@ -93,11 +94,11 @@ def surrogate_maps(model, pieces, rows, signs, samples, **options):
     explainer = LimeTextExplainer(
         model, tokenizer=lambda texts: pieces.encode(
             [["[CLS]", *t.split(), "[SEP]"] for t in texts], length),
-        words="positions", split=str.split, **options)
+        split=str.split, **options)
     for row, sign in zip(rows, signs, strict=True):
         target = int(sign > 0)
         said = explainer.explain(" ".join(row[1:-1]), samples=samples, target=target, verbose=0)
-        found.append(said.weights[said.row(target)])
+        found.append(said.heatmap(target))
     return found
 
 
@@ -113,6 +114,7 @@ def main():
     parser.add_argument("--replace", action="store_true", help="[MASK] instead of nothing")
     parser.add_argument("--samples", type=int, default=300, help="of LIME and Shapley values")
     options = parser.parse_args()
+    warnings.simplefilter("ignore")  # of what some of the methods are worth, which is measured here
     texts, classes = load(options.data)
     order = np.random.default_rng(0).permutation(len(texts))
     pieces = WordPieces()
@@ -129,12 +131,18 @@ def main():
         "local_linear": lambda: gradient_maps(kx.local_linear, model, pieces, rows),
         "integrated_gradients": lambda: gradient_maps(
             kx.integrated_gradients, model, pieces, rows, steps=32),
-        "LIME": lambda: surrogate_maps(
-            model, pieces, rows, signs, options.samples, surrogate="ridge"),
+        "LIME, by default": lambda: surrogate_maps(
+            model, pieces, rows, signs, options.samples),
+        "LIME, ridge": lambda: surrogate_maps(
+            model, pieces, rows, signs, options.samples, surrogate="ridge", words="positions"),
         "Shapley": lambda: surrogate_maps(
-            model, pieces, rows, signs, options.samples, kernel="shapley"),
+            model, pieces, rows, signs, options.samples, kernel="shapley", words="positions"),
+        "occlusion": lambda: gradient_maps(kx.occlusion, model, pieces, rows),
+        "rise": lambda: gradient_maps(kx.rise, model, pieces, rows, samples=options.samples),
         "saliency": lambda: gradient_maps(kx.saliency, model, pieces, rows),
+        "smooth_grad": lambda: gradient_maps(kx.smooth_grad, model, pieces, rows),
         "gradient_x_input": lambda: gradient_maps(kx.gradient_x_input, model, pieces, rows),
+        "attention": lambda: gradient_maps(kx.attention, model, pieces, rows),
         "random": lambda: [rng.random(len(row) - 2) for row in rows],
     }
     print(f"{len(rows)} sentences of {min(map(len, rows)) - 2} to {max(map(len, rows)) - 2} pieces")

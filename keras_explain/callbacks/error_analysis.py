@@ -29,8 +29,8 @@ class ErrorAnalysisCallback(ReportCallback):
     Args:
         data: validation data: arrays, `(x, y)`, `tf.data`, `PyDataset`.
         y: true classes, indices or one-hot rows, where `data` is arrays without them.
-        builder: a function from a model and `target=` to an explained model; None is signed
-            saliency.
+        builder: a function from a model and `target=` to an explained model; None is as in
+            `explain_errors`.
         log_dir: TensorBoard's directory; the run is `log_dir/explanations/<name>`.
         every_n_epochs: log after each n-th epoch.
         max_images: how many mistakes are shown.

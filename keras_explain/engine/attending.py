@@ -14,7 +14,6 @@ from keras_explain.graph.tokens import MOVES
 
 FUSED = "DotProductAttention"  # Keras's operation that keeps its weights to itself
 PRODUCTS = ("Einsum", "Matmul", "Dot", "Tensordot")
-FRONT = 8  # as many class and register tokens there may be
 NEAR = 2e-2  # of one, what half precision leaves of a sum
 
 
@@ -24,14 +23,17 @@ class Weights:
 
     Args:
         path: of the step that makes them.
-        value: their Value in the program, of shape (N, heads, T, S) or (N, T, S).
+        value: their Value in the program, of shape (N, T, S), (N, heads, T, S) or, by
+            groups of heads, (N, groups, heads, T, S).
         shape: (heads, T, S) as they were on a trial input; where the model leaves a size free,
             a number of the trial stands for it.
+        weighed: the Values that they weigh.
     """
 
     path: str
     value: Value
     shape: tuple
+    weighed: tuple
 
 
 def unfuse(program):
@@ -45,12 +47,12 @@ def unfuse(program):
         shape = (spec.shape[0], query.spec.shape[2], query.spec.shape[1],
                  step.args[1].spec.shape[1])
         weights = Value(type(spec)(shape, spec.dtype))
-        steps.append(Step(_WeightsOf(step.fn), step.args, step.kwargs, [weights], step.path))
-        steps.append(Step(_weigh, (weights, step.args[2]), {}, step.outputs, step.path))
+        steps.append(Step(WeightsOf(step.fn), step.args, step.kwargs, [weights], step.path))
+        steps.append(Step(weigh, (weights, step.args[2]), {}, step.outputs, step.path))
     return Program(program.inputs, steps, program.outputs, program.calls)
 
 
-def find_weights(program, numbers):
+def find_weights(program, numbers, unsure=()):
     """The `Weights` of an opened and unfused program, in the order of its steps.
 
     Attention weights are not negative, sum to one over the last axis, and weigh by a product
@@ -59,26 +61,28 @@ def find_weights(program, numbers):
     Args:
         program: the program.
         numbers: of all of its Values, of a `Trial`.
+        unsure: Values of which it is not known what they are made of.
 
     Raises:
         ValueError: attention within windows.
     """
-    found = []
-    varying = set(program.inputs)
+    found, varying = [], {*program.inputs, *unsure}
     for step in program.steps:
         if varying.intersection(step.reads):
             varying.update(step.outputs)
     for k, step in enumerate(program.steps):
         value = step.outputs[0] if len(step.outputs) == 1 else None
-        if value not in varying or len(value.spec.shape) not in (3, 4):
+        if value not in varying or len(value.spec.shape) not in (3, 4, 5):
             continue
-        if isinstance(step.fn, _WeightsOf) or (
-                _sums_to_one(numbers[value]) and kinds.kind(step.fn) not in PRODUCTS
-                and not kinds.kind(step.fn).startswith(MOVES) and _weighs(
-                    value, program.steps[k + 1 :], varying)):
+        kind = kinds.kind(step.fn)
+        if isinstance(step.fn, WeightsOf) or _sums_to_one(numbers[value]) and (
+                kind not in PRODUCTS and not kind.startswith(MOVES)):
+            weighed = _find_weighed(value, program.steps[k + 1 :], varying)
+            if not weighed:
+                continue
             shape = tuple(numbers[value].shape)
-            found.append(Weights(step.path or kinds.kind(step.fn), value, (
-                *([1] if len(shape) == 3 else []), *shape[1:])))
+            found.append(Weights(step.path or kind, value, (
+                math.prod(shape[1:-2]), *shape[-2:]), weighed))
             if shape[0] != ROWS:
                 raise ValueError(
                     f"Expected attention over a whole input, received {step.path!r}, which attends"
@@ -97,22 +101,22 @@ def _sums_to_one(numbers):
     return bool(one.any() and (one | (sums == 0)).all())
 
 
-def _weighs(value, steps, varying):
-    """Whether a product takes a Value, moved at most, with another that depends on the input."""
+def _find_weighed(value, steps, varying):
+    """What a product takes with a Value, moved at most, and depends on the input too."""
     moved = {value}
     for step in steps:
         reads = moved.intersection(step.reads)
         if not reads:
             continue
         kind = kinds.kind(step.fn)
-        if kind in PRODUCTS:
-            return any(v in varying and v not in moved for v in step.reads)
+        if kind in PRODUCTS or step.fn is weigh:
+            return tuple(v for v in step.reads if v in varying and v not in moved)
         if kind.startswith(MOVES):
             moved.update(step.outputs)
-    return False
+    return ()
 
 
-class _WeightsOf:
+class WeightsOf:
     """The weights (N, heads, T, S) of a fused attention: what it gives for rows of an identity.
 
     Attention is linear in what it weighs, so these come from the operation itself, with all of
@@ -138,57 +142,13 @@ class _WeightsOf:
         return ops.transpose(found, (0, 2, 1, 3))
 
 
-def _weigh(weights, value):
+def weigh(weights, value):
+    """What a fused attention makes of its weights (N, heads, T, S)."""
     return ops.einsum("nhts,nshd->nthd", weights, value)
 
 
 def as_heads(weights):
-    """Weights (N, T, S) or (N, heads, T, S), as the latter, float32."""
-    weights = ops.cast(weights, "float32")
-    return weights if len(weights.shape) == 4 else ops.expand_dims(weights, 1)
-
-
-def roll_out(layers):
-    """How much of each input token is in each token behind all layers: (N, T, T).
-
-    Half of each token is taken to come through attention, the mean over the heads, and half past
-    it (Abnar and Zuidema 2020).
-
-    Args:
-        layers: float32 of shape (N, heads, T, T), a list from the first layer on.
-    """
-    total = None
-    for weights in layers:
-        mean = ops.mean(weights, axis=1)
-        mixed = 0.5 * mean + 0.5 * ops.eye(ops.shape(mean)[-1], dtype="float32")
-        total = mixed if total is None else ops.matmul(mixed, total)
-    return total
-
-
-def find_grid(program, numbers, first, tokens, axes):
-    """The Value of the map (N, rows, columns, C) that tokens were cut from, and its sizes.
-
-    It is the last map before the first attention with as many cells as there are tokens, but for
-    a few in front (class and register tokens). (None, None) where there is none.
-
-    Args:
-        program: the opened program.
-        numbers: of all of its Values, of a `Trial`.
-        first: the first attention weights' Value.
-        tokens: how many there are.
-        axes: how many axes a map has.
-    """
-    found = None, None
-    for step in program.steps:
-        if first in step.outputs:
-            break
-        value = step.outputs[0]
-        if len(value.spec.shape) != axes + 2:
-            continue
-        channel = program.channel_axis(value)
-        sizes = tuple(n for a, n in enumerate(numbers[value].shape) if a not in (0, channel))
-        if min(sizes) > 1 and 0 <= tokens - math.prod(sizes) <= FRONT:  # (T, 1) are heads
-            found = value, sizes
-    return found
-
-
+    """Weights (N, ..., T, S) as (N, heads, T, S), float32; groups of heads are heads."""
+    rows, columns = ops.shape(weights)[-2:]
+    heads = math.prod(weights.shape[1:-2])
+    return ops.reshape(ops.cast(weights, "float32"), (-1, heads, rows, columns))

@@ -14,6 +14,7 @@ from keras_explain.data.batches import class_indices, labeled_batches, to_numpy
 from keras_explain.data.predicting import predict
 from keras_explain.data.preparing import answer
 from keras_explain.data.state import look_at_state
+from keras_explain.explainers._choice import choose_for_tokens, takes_tokens
 from keras_explain.explainers._explained_model import BlankHeatmapWarning
 from keras_explain.explainers.saliency import saliency
 from keras_explain.graph import targets
@@ -185,7 +186,8 @@ def explain_errors(
         y: their true classes.
         predicted: the classes that the model took them for.
         builder: a function from a model and `target=` to an explained model, such as
-            `keras_explain.grad_cam`; None is signed saliency.
+            `keras_explain.grad_cam`; None is signed saliency, of tokens `local_linear` (or
+            `integrated_gradients`, where it finds no gates).
         batch_size: images explained at a time.
         verbose: whether progress is shown: "auto" on a terminal, 1 always, 0 never.
 
@@ -205,9 +207,12 @@ def explain_errors(
 
 
 def request_model(model, builder=None):
-    """The explained model to which each image brings its class; None is signed saliency."""
-    return saliency(model, target="input", signed=True) if builder is None else builder(
-        model, target="input")
+    """The explained model to which each image brings its class, by `builder` or the default."""
+    if builder is not None:
+        return builder(model, target="input")
+    if takes_tokens(model):
+        return choose_for_tokens(model, target="input")
+    return saliency(model, target="input", signed=True)
 
 
 def class_heatmaps(explained, x, y, predicted, batch_size=32, verbose=0):

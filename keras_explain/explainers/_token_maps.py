@@ -56,6 +56,19 @@ def read_grid(places):
     return Grid(rows.size, columns.size, rows.skipped)
 
 
+def find_attended(program, source, weights, count):
+    """The Value and the `Grid` of the `count` tokens that attention `weights` are about.
+
+    (None, None) where no map of the image was laid out as so many tokens before.
+    """
+    before, found = program.ancestors([weights]), (None, None)
+    for value, places in follow_image(program, source).items():
+        grid = read_grid(places) if value in before else None
+        if grid is not None and value.spec.shape[1] == count:
+            found = value, grid
+    return found
+
+
 def find_token_map(program, source):
     """The Call of the last map or tokens through which the score learns of the image's parts.
 

@@ -1,6 +1,5 @@
 """Attention weights of each layer and head, and attention rollout."""
 
-import math
 import warnings
 from typing import Unpack
 
@@ -8,13 +7,16 @@ import keras
 from keras import ops, tree
 
 from keras_explain import backend
-from keras_explain.engine.attending import as_heads, find_grid, find_weights, roll_out, unfuse
+from keras_explain.engine.attending import as_heads, find_weights, unfuse
+from keras_explain.engine.attending_inside import look_inside, take_out
 from keras_explain.engine.holding.trial import Trial
-from keras_explain.engine.placing.following import place
 from keras_explain.engine.resizing import lay, resize
+from keras_explain.engine.rolling_out import OWN, find_roles, roll_out
 from keras_explain.explainers._base import Explainer
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Options
+from keras_explain.explainers._placement import Placement
+from keras_explain.explainers._token_maps import find_attended
 from keras_explain.graph.axes import heatmap_axes
 from keras_explain.graph.opening import open_steps
 from keras_explain.graph.tokens import explainable_inputs
@@ -37,17 +39,22 @@ class Attention(Explainer):
 
     def __init__(self, model, **options):
         super().__init__(model, **options)
-        program = open_steps(self.question.program, model, lambda step: True)
-        self.opened = unfuse(program)
-        numbers = Trial(self.opened).numbers
-        found = find_weights(self.opened, numbers)
-        self._check(found)
-        self.question.choose_one_input(
-            explainable_inputs(self.question.program), "the tokens of one input are followed")
+        opened = unfuse(open_steps(self.question.program, model, lambda step: True))
+        trial = Trial(opened)
+        inside = look_inside(opened, trial)
+        found = find_weights(inside.program, trial.numbers, inside.unsure)
+        inputs = explainable_inputs(self.question.program)
+        self.question.choose_one_input(inputs, "the tokens of one input are followed")
         self.keys = self.question.keys
-        self.paths = tuple(w.path for w in found)
-        self.maps, self.shape = tuple(w.value for w in found), found[0].shape
-        self._lay = self._find_place(numbers)
+        roles = find_roles(inside.program, found, self.question.explained[0], inputs)
+        found = [one for one in found if one in roles]
+        own = [one for one in found if roles[one] == OWN]
+        self._check(own)
+        self.opened = take_out(opened, [one.value for one in found], inside)
+        self.paths, self.shape = tuple(one.path for one in own), own[0].shape
+        self.maps = tuple(one.value for one in found)
+        self.roles = tuple(roles[one] for one in found)
+        self._lay = self._find_place()
 
     def _check(self, found):
         if not found:
@@ -62,7 +69,7 @@ class Attention(Explainer):
                 f" be rolled out, received (heads, tokens, tokens) of {sorted(shapes)}. Use"
                 " `local_linear` or `occlusion`.")
 
-    def _find_place(self, numbers):
+    def _find_place(self):
         """From scores of tokens (N, T) to the heatmap of the input."""
         (source,), tokens = self.question.explained, self.shape[-1]
         if source.spec.dtype == "string":
@@ -70,19 +77,19 @@ class Attention(Explainer):
         axes = heatmap_axes(self.question.program, source)
         if len(axes) == 1:
             return lambda scores, sizes: scores[:, ops.shape(scores)[1] - sizes[0] :]
-        value, grid = find_grid(self.opened, numbers, self.maps[0], tokens, len(axes))
-        if value is None:
+        value, grid = find_attended(self.opened, source, self.maps[0], tokens)
+        if grid is None:
             raise ValueError(
                 f"Expected tokens that were cut from a grid, received {tokens} tokens of"
                 f" {self.model.name!r}, before which no map has as many cells. Use"
                 " `local_linear` or `occlusion`.")
-        cells, known = math.prod(grid), [source.spec.shape[a] for a in axes]
-
-        found = [None] if None in known else place(self.opened, source, axes, value, known)[0]
+        placement = Placement(self.opened, source, axes, value, (grid.rows, grid.columns),
+                              self.paths[0])
 
         def lay_grid(scores, sizes):
-            maps = ops.reshape(scores[:, tokens - cells :], (-1, *grid))
-            return resize(maps, sizes) if None in found else lay(maps, found, sizes)
+            maps = ops.reshape(grid.cut(scores), (-1, grid.rows, grid.columns))
+            found = placement.at(sizes)
+            return resize(maps, sizes) if found is None else lay(maps, found, sizes)
 
         return lay_grid
 
@@ -102,11 +109,12 @@ class Attention(Explainer):
         count = ops.sum(read, axis=-1, keepdims=True)
         share = ops.where(count > 0, read / ops.maximum(count, 1.0), 1.0 / ops.cast(
             ops.shape(read)[-1], "float32"))
-        tokens = ops.einsum("nt,nts->ns", share, roll_out(layers))
+        tokens = ops.einsum("nt,nts->ns", share, roll_out(layers, self.roles))
         axes = heatmap_axes(self.question.program, source)
         sizes = [ops.shape(values[question.index(source)])[a] for a in axes] if (
             source.spec.dtype != "string") else None
-        return [self._lay(tokens, sizes)], predictions, ops.stack(layers, axis=1)
+        own = [w for w, role in zip(layers, self.roles, strict=True) if role == OWN]
+        return [self._lay(tokens, sizes)], predictions, ops.stack(own, axis=1)
 
     def compute_output_spec(self, inputs, training=False):
         found = super().compute_output_spec(inputs, training)
@@ -115,7 +123,7 @@ class Attention(Explainer):
         if None in self.question.explained[0].spec.shape[1:]:
             tokens = None
         return {**found, "attention": keras.KerasTensor(
-            (batch, len(self.maps), heads, tokens, tokens), "float32")}
+            (batch, len(self.paths), heads, tokens, tokens), "float32")}
 
 
 @spell_out(Attention)
@@ -123,12 +131,14 @@ def attention(model: keras.Model, **options: Unpack[Options]) -> ExplainedModel:
     """Build a model that shows its attention: the weights of each layer and head, and rollout.
 
     Fused attention keeps its weights to itself; they come out of the operation all the same, with
-    its masks, biases and scales. The heatmap is attention rollout: how much of each input token
-    is mixed into the tokens that the score reads, with half of each token passing attention by.
+    its masks, biases and scales. Of a model with an encoder and a decoder `input` names the tokens
+    that are followed; the weights are those among them. The heatmap is attention rollout: how
+    much of each input token is mixed into the tokens that the score reads, with half of each token
+    passing attention by.
 
     Attention says where a model looked. As an explanation of its answer, rollout is hardly better
     than chance: on a sentence transformer words taken out in its order moved the logit by an area
-    of 0.83, by chance 0.37, by `local_linear` 6.56. A warning says so. The weights are right; what
+    of 0.36, by chance -0.17, by `local_linear` 6.07. A warning says so. The weights are right; what
     they mean is another question.
 
     Reference: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers",

@@ -107,7 +107,7 @@ class Question:
         """
         self.choose_inputs(default)
         if len(self.explained) != 1:
-            names = [v.spec.name for v in self.program.inputs]
+            names = [v.spec.name for v in default or self.program.inputs]
             raise ValueError(
                 f"Expected one explained input, because {why}, received {len(self.explained)}."
                 f" Name one of {names} with `input=`."

@@ -13,7 +13,7 @@ from keras_explain.checks import nearest
 from keras_explain.data.predicting import predict
 from keras_explain.engine.resizing import resize
 from keras_explain.explainers import METHODS as BUILDERS
-from keras_explain.explainers._choice import choose_cam, name_of
+from keras_explain.explainers._choice import choose_cam, choose_for_tokens, name_of, takes_tokens
 from keras_explain.explainers._explained_model import ExplainedModel
 from keras_explain.explainers._options import Baseline, Target
 from keras_explain.graph import targets
@@ -55,7 +55,7 @@ def compare(
         methods: names of builders ("grad_cam"), builders (with options: `functools.partial`),
             explained models, LIME explainers, arrays of heatmaps; a list, or a dict by name. None:
             grad_cam (hires_cam where the model does not average its last feature map), saliency
-            and occlusion.
+            and occlusion; of tokens local_linear or integrated_gradients, and occlusion.
         metrics: names or functions of `keras_explain.metrics` (with options:
             `functools.partial`).
         target: None: each example's own top class; a class; one class per example; a callable.
@@ -136,8 +136,10 @@ def _parts(metric):
 
 def _default_methods(model, target, options):
     """METHODS, and the class activation map that suits the model, if it has feature maps."""
+    target = target if callable(target) else None
+    if takes_tokens(model, target=target, output=options.get("output")):
+        return [name_of(choose_for_tokens(model, target=target, **options)), "occlusion"]
     try:
-        target = target if callable(target) else None
         return [name_of(choose_cam(model, target=target, **options)), *METHODS]
     except ValueError:
         return METHODS

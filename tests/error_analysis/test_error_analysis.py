@@ -95,6 +95,20 @@ def test_reasons_are_heatmaps_of_both_classes():
     assert explain_errors(model, images, true, said, builder=patches).true.shape == (5, 3, 4)
 
 
+def test_reasons_of_tokens_are_contributions():
+    """By default: what each token adds to the logit of a class, where gates are found."""
+    ids = keras.Input((5,), dtype="int32")
+    rows = layers.Embedding(9, 4)(ids)
+    x = np.random.default_rng(0).integers(1, 9, (3, 5)).astype("int32")
+    for y, builder in ((layers.LayerNormalization()(rows), kx.local_linear),
+                       (layers.GRU(4, return_sequences=True)(rows), kx.integrated_gradients)):
+        model = keras.Model(ids, layers.Dense(3)(layers.GlobalAveragePooling1D()(y)))
+        found = explain_errors(model, x, [0, 1, 2], [1, 2, 0], verbose=0)
+        wanted = explain_errors(model, x, [0, 1, 2], [1, 2, 0], builder=builder, verbose=0)
+        np.testing.assert_allclose(found.difference, wanted.difference, atol=1e-6)
+        assert np.abs(found.difference).max() > 1e-3
+
+
 def test_errors():
     with pytest.raises(TypeError, match="received LogisticRegression.*pass `predict_proba`"):
         analyze_errors(LogisticRegression(), SCORES, LABELS)

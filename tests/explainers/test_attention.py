@@ -95,6 +95,132 @@ def test_weights_are_those_of_the_layers(kind, masked):
         np.testing.assert_allclose(sums * real[..., 0], 1.0 * real[..., 0] + 0 * sums, atol=1e-5)
 
 
+@keras.saving.register_keras_serializable("attention")
+class Sized(layers.Layer):
+    """A block of a decoder, which asks for sizes that a graph does not know."""
+
+    def __init__(self, dropout=0.0, **options):
+        super().__init__(**options)
+        self.dropout = dropout
+
+    def build(self, shape):
+        self.attention = layers.MultiHeadAttention(2, 4, dropout=self.dropout)
+        self.attention.build(shape, shape)
+
+    def call(self, x):
+        return x + self.attention(x, x, attention_mask=self.mask(x))
+
+    def mask(self, x):
+        place = ops.arange(ops.shape(x)[1])
+        return ops.expand_dims(place[:, None] >= place[None, :], 0)
+
+    def ask(self, x):
+        return self.attention(x, x, attention_mask=self.mask(x), return_attention_scores=True)[1]
+
+    def get_config(self):
+        return {**super().get_config(), "dropout": self.dropout}
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])  # fused or not
+def test_layers_that_cannot_be_traced_are_looked_into_while_they_run(dropout, tmp_path):
+    ids, blocks = keras.Input((None,), dtype="int32"), [Sized(dropout), Sized(dropout)]
+    x = layers.Embedding(WORDS, 8)(ids)
+    before = [keras.Model(ids, x)]
+    x = blocks[0](x)
+    before.append(keras.Model(ids, x))
+    model = keras.Model(ids, layers.Dense(2)(blocks[1](x)[:, -1]))
+    rng = np.random.default_rng(0)
+    for v in model.trainable_variables:
+        v.assign(rng.normal(0, 0.6, v.shape))
+    explained = kx.attention(model)
+    assert len(explained.explainer.paths) == 2
+    explained.save(tmp_path / "explained.keras")
+    again = keras.models.load_model(tmp_path / "explained.keras")
+    for length in (5, 7):
+        given = rng.integers(1, WORDS, (3, length)).astype("int32")
+        found = explained.predict(given, verbose=0)
+        np.testing.assert_allclose(found["predictions"], run(model, given), atol=1e-5)
+        for k, block in enumerate(blocks):
+            own = ops.convert_to_numpy(block.ask(ops.convert_to_tensor(run(before[k], given))))
+            np.testing.assert_allclose(found["attention"][:, k], own, atol=1e-5)
+        mixed = 0.5 * found["attention"].mean(axis=2) + 0.5 * np.eye(length)
+        np.testing.assert_allclose(
+            found["heatmap"], (mixed[:, 1] @ mixed[:, 0])[:, -1], atol=1e-5)
+        np.testing.assert_allclose(again.predict(given, verbose=0)["attention"],
+                                   found["attention"], atol=1e-6)
+
+
+def translator():
+    """An encoder, and a decoder that reads it twice, with masks beside the tokens."""
+    names = "source", "target", "padding"
+    given = {n: keras.Input((LENGTH,), dtype="int32", name=n) for n in names}
+    attend, taken = [], []
+
+    def mix(x, y):
+        attend.append(layers.MultiHeadAttention(2, 4))
+        taken.append(keras.Model(given, [x, y]))
+        mask = ops.cast(given["padding"], "bool")[:, None, :] if y is encoded[-1] else None
+        return x + attend[-1](x, y, attention_mask=mask)
+
+    encoded = [layers.Embedding(WORDS, 8)(given["source"])]
+    encoded.append(mix(encoded[0], encoded[0]))
+    x = layers.Embedding(WORDS, 8)(given["target"])
+    for _ in range(2):
+        x = mix(x, x)
+        x = mix(x, encoded[-1])
+    model = keras.Model(given, layers.Dense(2)(x[:, 1]))
+    rng = np.random.default_rng(0)
+    for v in model.trainable_variables:
+        v.assign(rng.normal(0, 0.6, v.shape))
+    return model, attend, taken
+
+
+def test_rollout_follows_an_encoder_into_its_decoder():
+    model, attend, taken = translator()
+    rng = np.random.default_rng(1)
+    given = {n: rng.integers(1, WORDS, (3, LENGTH)).astype("int32") for n in ("source", "target")}
+    given["padding"] = np.ones((3, LENGTH), "int32")
+    given["padding"][0, 4:] = 0
+    own = []
+    for layer, before in zip(attend, taken, strict=True):
+        x, y = run(before, given)
+        mask = given["padding"][:, None, :].astype(bool) if len(own) in (0, 2, 4) else None
+        own.append(ops.convert_to_numpy(layer(
+            x, y, attention_mask=mask, return_attention_scores=True)[1]))
+    own = [one.mean(axis=1) for one in own]
+    eye = np.eye(LENGTH)
+    encoder, first, cross, second, last = own
+    source = 0.5 * (encoder + eye)
+    carried = 0.5 * cross @ source
+    carried = 0.5 * (second + eye) @ carried
+    carried = 0.5 * carried + 0.5 * last @ source
+    found = run(kx.attention(model, input="source"), given)
+    np.testing.assert_allclose(found["heatmap"], carried[:, 1], atol=1e-5)
+    np.testing.assert_allclose(found["attention"].mean(axis=2), encoder[:, None], atol=1e-5)
+    assert not found["heatmap"][0, 4:].any()
+    target = 0.5 * 0.5 * (0.5 * (second + eye)) @ (0.5 * (first + eye))
+    found = run(kx.attention(model, input="target"), given)
+    np.testing.assert_allclose(found["heatmap"], target[:, 1], atol=1e-5)
+    np.testing.assert_allclose(found["attention"].mean(axis=2), np.stack([first, second], 1),
+                               atol=1e-5)
+    with pytest.raises(ValueError, match=r"Name one of \['source', 'target'\]"):
+        kx.attention(model)
+
+
+def test_the_attention_of_another_tower_is_left_out():
+    x, y = keras.Input((LENGTH, 8), name="x"), keras.Input((LENGTH, 8), name="y")
+    a, b = layers.MultiHeadAttention(2, 4), layers.MultiHeadAttention(2, 4)
+    both = ops.concatenate([(x + a(x, x))[:, 0], (y + b(y, y))[:, 0]], axis=-1)
+    model = keras.Model([x, y], layers.Dense(2)(both))
+    given = list(np.random.default_rng(0).normal(size=(2, 3, LENGTH, 8)).astype("float32"))
+    for name, layer, one in (("x", a, given[0]), ("y", b, given[1])):
+        found = run(kx.attention(model, input=name), given)
+        own = ops.convert_to_numpy(layer(one, one, return_attention_scores=True)[1])
+        np.testing.assert_allclose(found["attention"], own[:, None], atol=1e-5)
+        np.testing.assert_allclose(
+            found["heatmap"], 0.5 * (own.mean(axis=1) + np.eye(LENGTH))[:, 0], atol=1e-5)
+
+
 @pytest.mark.parametrize("name, read, rows", [
     ("first", lambda x: x[:, 0], [0]), ("mean", lambda x: ops.mean(x, axis=1), range(LENGTH)),
     ("two", lambda x: ops.mean(x[:, 1:3], axis=1), [1, 2])])

@@ -280,11 +280,13 @@ BACKBONES = {
     "Gemma": {"head_dim": 4, **GROUPS}, "Llama": GROUPS,
     "DebertaV3": {"max_sequence_length": 8, "bucket_size": 4, **HEADS},
     "T5": HEADS, "Bart": {"max_sequence_length": 8, **HEADS},
+    "RoformerV2": {"head_size": 4, "max_wavelength": 100, **HEADS},
+    "Falcon": {"vocabulary_size": 20, "num_attention_heads": 2, **SIZES},
 }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_local_linear_adds_up_on_transformers(name):
+def on_tokens(name):
+    """A backbone under a head, what it takes, and which of that is explained."""
     backbone = vars(hub.models)[f"{name}Backbone"](**BACKBONES[name])
     found = backbone.output
     if isinstance(found, dict):
@@ -294,11 +296,52 @@ def test_local_linear_adds_up_on_transformers(name):
     ids = np.random.default_rng(0).integers(1, 20, (3, 8))
     x = {k: np.ones_like(ids) if "mask" in k else np.zeros_like(ids) if "segment" in k else ids
          for k in backbone.input}
-    which = {"input": "encoder_token_ids"} if "encoder_token_ids" in x else {}
+    return model, x, {"input": "encoder_token_ids"} if "encoder_token_ids" in x else {}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_local_linear_adds_up_on_transformers(name):
+    model, x, which = on_tokens(name)
     out = kx.local_linear(model, target=1, **which).predict(x, verbose=0)
     total = out["heatmap"].sum(axis=1) + out["remainder"]
     assert np.abs(total - out["predictions"][:, 1]).max() < 1e-4 * np.ptp(out["predictions"])
     assert out["heatmap"].any(axis=1).all()
+
+
+@pytest.mark.filterwarnings("ignore::keras_explain.explainers.attention.AttentionWarning")
+@pytest.mark.parametrize("name", sorted({*BACKBONES} - {"FNet"}))
+def test_attention_weights_are_those_of_the_layers(name, monkeypatch):
+    """Against every softmax over tokens that the network runs, heard from outside."""
+    if name == "DebertaV3" and keras.backend.backend() == "jax":
+        pytest.skip("its buckets of positions round otherwise when they are compiled")
+    model, x, which = on_tokens(name)
+    explained = kx.attention(model, **which)
+    out = explained.predict(x, verbose=0)
+    nn, heard = keras.src.backend.nn, []
+    softmax, fused = nn.softmax, nn.dot_product_attention
+
+    def hear(x, axis=-1):
+        y = softmax(x, axis)
+        if len(y.shape) in (4, 5) and y.shape[-2:] == (8, 8):
+            heard.append(keras.ops.convert_to_numpy(y).reshape(3, -1, 8, 8))
+        return y
+
+    def hear_fused(query, key, value, bias=None, mask=None, **options):
+        scores = keras.ops.einsum("nthd,nshd->nhts", query, key) / query.shape[-1] ** 0.5
+        hear(scores if mask is None else keras.ops.where(keras.ops.cast(mask, "bool"), scores,
+                                                         -1e9))
+        return fused(query, key, value, bias=bias, mask=mask, **options)
+
+    monkeypatch.setattr(nn, "softmax", hear)
+    monkeypatch.setattr(nn, "dot_product_attention", hear_fused)
+    model(x, training=False)
+    assert len(heard) >= out["attention"].shape[1] == 2
+    for k in range(2):
+        nearest = min(np.abs(out["attention"][:, k] - one).max() for one in heard)
+        assert nearest < 1e-5
+    assert np.abs(out["attention"][:, 0] - out["attention"][:, 1]).max() > 1e-3
+    np.testing.assert_allclose(out["attention"].sum(axis=-1), 1, atol=1e-4)
+    assert (out["heatmap"] >= 0).all() and out["heatmap"].any(axis=1).all()
 
 
 @pytest.mark.filterwarnings("ignore")

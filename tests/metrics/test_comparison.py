@@ -142,6 +142,15 @@ def test_seed_decides(model, x):
     assert (pixels[0] != pixels[2]).any()
 
 
+def test_tokens_are_compared_by_what_orders_them():
+    ids = keras.Input((5,), dtype="int32")
+    y = layers.LayerNormalization()(layers.Embedding(9, 4)(ids))
+    model = keras.Model(ids, layers.Dense(3)(layers.GlobalAveragePooling1D()(y)))
+    tokens = np.random.default_rng(0).integers(1, 9, (3, 5)).astype("int32")
+    found = comparing.compare(model, tokens, metrics=["sparseness"], verbose=0)
+    assert {*found.methods} - {*found.baselines} == {"local_linear", "occlusion"}
+
+
 def test_baselines_of_any_shape():
     for shape in ((2, 9), (2, 5, 7), (1, 4, 5, 6)):
         for maps in comparing.baselines(shape).values():

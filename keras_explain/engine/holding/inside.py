@@ -41,7 +41,8 @@ def record(trial, step):
 
     def watch(fn, args, kwargs):
         outputs = fn(*tree.map_structure(unwrap, args), **tree.map_structure(unwrap, kwargs))
-        made = tree.map_structure(lambda y: Live(y, _value_of(y)), outputs)
+        made = tree.map_structure(
+            lambda y: Live(y, _value_of(y)) if ops.is_tensor(y) else y, outputs)
         flat = flatten_live(made)
         numbers.update((y.origin, y.value) for y in flat)
         known = tree.map_structure(lambda x: know(x) if isinstance(x, Live) else x, (args, kwargs))
@@ -92,25 +93,45 @@ class HeldInside:
         self.fn, self.rules, self.names = fn, rules, names
 
     def __call__(self, one, *args, **kwargs):
-        numbers = itertools.count()
+        def hold(rule):
+            def run(fn, args, kwargs):
+                now = copy.copy(rule)
+                now.fn = fn  # with the sizes of now
+                return now(one, *args, **kwargs)
+            return run
 
-        def watch(fn, args, kwargs):
-            number = next(numbers)
-            if number >= len(self.names) or self.names[number] is not type(fn):
-                raise ValueError(
-                    f"Expected {self.fn.name!r} to compute the same for inputs of every size,"
-                    f" received {type(fn).__name__} as operation {number}. Use"
-                    " `integrated_gradients` or `occlusion`."
-                )
-            args, kwargs = tree.map_structure(unwrap, (args, kwargs))
-            rule = self.rules.get(number)
-            if rule is None:
-                return tree.map_structure(Live, fn(*args, **kwargs))
-            rule = copy.copy(rule)
-            rule.fn = fn  # with the sizes of now
-            return tree.map_structure(Live, rule(one, *args, **kwargs))
+        return replay(self.fn, {n: hold(rule) for n, rule in self.rules.items()}, self.names,
+                      args, kwargs)
 
-        args, kwargs = tree.map_structure(
-            lambda x: Live(x) if ops.is_tensor(x) and not isinstance(x, keras.Variable) else x,
-            (args, kwargs))
-        return tree.map_structure(unwrap, run_watched(self.fn, args, kwargs, watch))
+
+def replay(layer, rules, names, args, kwargs):
+    """Run a layer that was recorded, with others in the place of some operations inside.
+
+    Args:
+        layer: as it was recorded.
+        rules: {number of an operation, in the order of the calls: `run(fn, args, kwargs)`}.
+        names: the classes of all operations, in that order.
+        args, kwargs: of the call.
+
+    Raises:
+        ValueError: the layer computes something else now.
+    """
+    numbers = itertools.count()
+
+    def watch(fn, args, kwargs):
+        number = next(numbers)
+        if number >= len(names) or names[number] is not type(fn):
+            raise ValueError(
+                f"Expected {layer.name!r} to compute the same for inputs of every size,"
+                f" received {type(fn).__name__} as operation {number}. Use"
+                " `integrated_gradients` or `occlusion`."
+            )
+        args, kwargs = tree.map_structure(unwrap, (args, kwargs))
+        rule = rules.get(number)
+        found = fn(*args, **kwargs) if rule is None else rule(fn, args, kwargs)
+        return tree.map_structure(lambda y: Live(y) if ops.is_tensor(y) else y, found)
+
+    args, kwargs = tree.map_structure(
+        lambda x: Live(x) if ops.is_tensor(x) and not isinstance(x, keras.Variable) else x,
+        (args, kwargs))
+    return tree.map_structure(unwrap, run_watched(layer, args, kwargs, watch))
