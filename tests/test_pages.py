@@ -10,7 +10,7 @@ import pytest
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^( *)```python( notest)?\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 # What asks a server, a cluster or a download of weights: how many blocks of a page.
-ELSEWHERE = {"models.md": 2, "scale.md": 1, "serving.md": 1}
+ELSEWHERE = {"models.md": 2, "serving.md": 1}
 HEAVY = {"comparison.md", "methods/rise.md"}
 WRITTEN = {"input_gradients.md": {"words.png", "agreement.png"},
            "linear_models.md": {"coefficients.png"},
