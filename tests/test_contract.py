@@ -133,7 +133,8 @@ def test_output(builder, kind, record_property):
     inputs = kind.inputs(3)
     with silent_if(not kind.alive):
         answer = run(explained, inputs)
-    rounded = {"atol": 1e-2} if JAX and "bfloat16" in kind.name else {}  # XLA rounds fused steps less
+    # XLA rounds fused steps less.
+    rounded = {"atol": 1e-2} if JAX and "bfloat16" in kind.name else {}
     assert_equal(answer["predictions"], run(kind.model, inputs), **rounded)
     check_heatmaps(answer["heatmap"], kind, kind.name in builder.blank)
     others = tree.map_structure(lambda a, b: np.concatenate([a[:1], b[1:]]), inputs,
