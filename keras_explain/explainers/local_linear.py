@@ -64,11 +64,13 @@ class LocalLinear(Explainer):
         scores, predictions, pull = backend.vjp(run, points, self.model.variables)
         chosen = question.choose_class(scores, request)
         *grads, remainder = question.pull_back(pull, chosen)
-        maps = maps_of(self, [ops.cast(x, "float32") * ops.cast(g, "float32")
-                              for x, g in zip(points, grads, strict=False)], signed=True)
+        each = [ops.cast(x, "float32") * ops.cast(g, "float32")
+                for x, g in zip(points, grads, strict=False)]
+        maps = maps_of(self, each, signed=True)
         shown = self._without_padding_each(maps, values)
-        remainder = ops.cast(remainder, "float32") + sum(map(_total, maps)) - sum(
-            map(_total, shown))
+        looked_up = any(place.read is not None for place in self.places)
+        remainder = ops.cast(remainder, "float32") + sum(
+            map(_total, each if looked_up else maps)) - sum(map(_total, shown))  # of no input
         self._check_sum(ops.sum(scores * chosen, axis=-1), shown, remainder)
         return shown, predictions, remainder
 

@@ -78,6 +78,8 @@ def places(program, value):
         )
     found = [Place(value, step.outputs[0], read, None if text else _source(program, value, read))
              for step, read in lookups(program, value)]
+    own = [p for p in found if p.source is None or (p.source >= 0).any()]
+    found = own or found  # positions say nothing of the tokens
     if found:
         return [Place(value, value), *found] if _is_number(program, value) else found
     if "float" not in value.spec.dtype and len(value.spec.shape) <= 2:
@@ -273,7 +275,7 @@ def _source(program, value, read):
     elif len(read.spec.shape) == len(value.spec.shape) and len(source) == count and (
             source == np.arange(count)).all():
         return None
-    elif None not in value.spec.shape[1:]:
+    elif None not in value.spec.shape[1:] or (source < 0).all():
         return source
     raise ValueError(
         f"Expected tokens of input {value.spec.name!r} that are looked up in their own order,"

@@ -388,6 +388,29 @@ def test_each_level_of_a_detector_is_read():
         assert near > 0.95 * np.abs(merged).sum()
 
 
+@pytest.mark.parametrize("make", [vit, deit, mit, swin])
+def test_local_linear_adds_up_on_pictures(make):
+    """Contributions and remainder are the logit, to 1e-4 of its range."""
+    task = alive(make())
+    x = np.random.default_rng(0).normal(size=(4, SIZE, SIZE, 3)).astype("float32")
+    out = kx.local_linear(bare(task), target=1).predict(x, verbose=0)
+    logits = find_logits(task, x)
+    total = out["heatmap"].sum(axis=(1, 2)) + out["remainder"]
+    assert np.abs(total - logits[:, 1]).max() < 1e-4 * np.ptp(logits)
+    assert np.abs(out["heatmap"]).max() > 1e-4
+
+
+def find_logits(task, x):
+    """What the last layer gives before its softmax."""
+    head, activation = task.layers[-1], keras.activations.softmax
+    assert head.activation is activation
+    head.activation = None
+    try:
+        return keras.ops.convert_to_numpy(bare(task)(x, training=False))
+    finally:
+        head.activation = activation
+
+
 # A planted cause ---------------------------------------------------------------------------------
 
 

@@ -273,6 +273,24 @@ def test_padding_gets_nothing_and_what_it_said_is_in_the_remainder():
                                run(model, tokens)[:, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [6, None])
+def test_positions_that_are_counted_and_tokens_put_in_front_are_in_the_remainder(length):
+    """Both are looked up by numbers that are made of the ids' shape alone."""
+    ids = keras.Input((length,), dtype="int32")
+    first = ops.pad(ids, ((0, 0), (1, 0)), constant_values=19) if length else ids
+    place = ops.cumsum(ops.ones_like(first), axis=1) - 1
+    words, places = layers.Embedding(20, 6), layers.Embedding(9, 6)
+    x = words(first) + places(place)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 3)(x, x))
+    model = alive(keras.Model(ids, layers.Dense(2)(x[:, 0])), None)
+    tokens = rng.integers(1, 19, (3, 6))
+    assert completeness(model, tokens, 1) < 1e-4
+    linear = keras.Model(ids, ops.sum(words(first) + places(place), axis=(1, 2))[:, None])
+    out = run(kx.local_linear(linear), tokens)
+    np.testing.assert_allclose(
+        out["heatmap"], ops.convert_to_numpy(words.embeddings).sum(axis=1)[tokens], atol=1e-4)
+
+
 @keras.saving.register_keras_serializable("local_linear")
 class Decoder(layers.Layer):
     """A block of a language model, as libraries write them: it needs sizes.

@@ -11,7 +11,7 @@ from keras_explain.graph.sizing import has_free_sizes
 from keras_explain.graph.steps import Value
 
 ROWS = 3  # a size that few other axes have
-FREE = (8, 24, 3, 64, 224)  # what stands for a size that the model leaves free
+FREE = (8, 12, 16, 24, 3, 64, 224)  # what stands for a size that the model leaves free
 NEAR = 1e-4
 
 
