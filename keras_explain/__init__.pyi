@@ -11,6 +11,7 @@ from . import superpixels as superpixels
 from . import tables as tables
 from . import targets as targets
 from . import text as text
+from . import training_examples as training_examples
 from .auditing.auditor import audit as audit
 from .explainers._explained_model import BlankHeatmapWarning as BlankHeatmapWarning
 from .explainers.ablation_cam import ablation_cam as ablation_cam

@@ -93,6 +93,7 @@ OWN = {
     "export": {"signatures", "image_options", "format", "versioned", "overwrite"},
     "SavedExplainer": {"signature", "outputs", "columns"},
     "compare": {"confidence"}, "audit": {"method"}, "Audit": {"notes"},
+    "find_wrong_labels": {"checkpoints"},
     "sensitivity_n": {"share"}, "infidelity": {"scale"}, "max_sensitivity": {"radius"},
     "pointing_game": {"tolerance"}, "fidelity": {"held_out"},
     "weight_randomization": {"mode", "stages", "weights"}, "label_randomization": {"fit"},

@@ -22,7 +22,7 @@ TITLES = {
     "callbacks": "Callbacks", "error_analysis": "Error analysis", "exporting": "Export",
     "images": "Pictures", "lime": "LIME", "linear": "Linear models", "metrics": "Metrics",
     "plots": "Figures", "serving": "Serving", "superpixels": "Superpixels", "tables": "Tables",
-    "targets": "Targets", "text": "Texts"}
+    "targets": "Targets", "text": "Texts", "training_examples": "Training examples"}
 
 
 def on_files(files, config):
