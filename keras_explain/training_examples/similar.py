@@ -20,10 +20,10 @@ class SimilarExamples:
     """The examples of a data set that a model sees most alike to given ones, best first.
 
     Args:
-        indices: (N, k), the place of each in the data as they came.
-        similarities: (N, k), cosines between features, from -1 to 1.
-        examples: their inputs, (N, k, ...), in the model's structure.
-        y: their labels as they came with the data, (N, k, ...), or None.
+        indices: (N, alike), the place of each in the data as they came.
+        similarities: (N, alike), cosines between features, from -1 to 1.
+        examples: their inputs, (N, alike, ...), in the model's structure.
+        y: their labels as they came with the data, (N, alike, ...), or None.
     """
 
     indices: Array
