@@ -11,7 +11,7 @@ _find, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "audio", "auditing", "callbacks", "error_analysis", "images", "lime", "linear", "metrics",
-        "plots", "superpixels", "tables", "targets", "text", "training_examples",
+        "plots", "reasons", "superpixels", "tables", "targets", "text", "training_examples",
     ],
     submod_attrs={
         **{f"explainers.{method}": [method] for method in METHODS},
@@ -25,6 +25,7 @@ _find, __dir__, __all__ = lazy_loader.attach(
         "lime.tabular": ["LimeTabularExplainer"],
         "lime.text": ["LimeTextExplainer"],
         "metrics.comparison": ["compare"],
+        "reasons.explain": ["explain"],
         "serving": ["SavedExplainer"],
     },
 )

@@ -7,6 +7,7 @@ from . import lime as lime
 from . import linear as linear
 from . import metrics as metrics
 from . import plots as plots
+from . import reasons as reasons
 from . import superpixels as superpixels
 from . import tables as tables
 from . import targets as targets
@@ -41,6 +42,7 @@ from .lime.submodular_pick import submodular_pick as submodular_pick
 from .lime.tabular import LimeTabularExplainer as LimeTabularExplainer
 from .lime.text import LimeTextExplainer as LimeTextExplainer
 from .metrics.comparison import compare as compare
+from .reasons.explain import explain as explain
 from .serving import SavedExplainer as SavedExplainer
 
 __version__: str

@@ -1,4 +1,4 @@
-"""`keras-explain explain`: pictures in; overlays, raw heatmaps and predictions out."""
+"""`keras-explain explain`: pictures in; overlays, raw heatmaps, predictions and reasons out."""
 
 import json
 import pathlib
@@ -9,6 +9,8 @@ import numpy as np
 from keras_explain import images
 from keras_explain.cli.inputs import PIXELS, load_model, read_labels, read_picture
 from keras_explain.cli.methods import build_methods, find_methods
+from keras_explain.reasons._methods import choose
+from keras_explain.reasons.explain import ask
 from keras_explain.terminal import escape_controls
 
 
@@ -16,18 +18,21 @@ def run(options):
     """Explain the pictures, write the files; returns the exit code."""
     builders = find_methods(options.method)
     model, labels = load_model(options.model), read_labels(options.labels, options.model)
-    methods = build_methods(builders, model, options.layer, options.settings, options.target)
+    choice = _choose(options, model)
+    methods = None if choice else build_methods(
+        builders, model, options.layer, options.settings, options.target)
     out = pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     wrong_labels = _check_labels(labels, model)
     if wrong_labels:
         _report(wrong_labels)
+    ask_all = _ask(choice, methods, None if wrong_labels else labels)
     failed, names, total = 0, set(), len(options.images)
     with RowFile(out / "explanations.json") as rows:
         try:
             for i, path in enumerate(options.images, start=1):
                 stem = _find_unused(pathlib.Path(path).stem, names)
-                row = _try_picture(options, model, methods, labels, path, out / stem)
+                row = _try_picture(options, model, ask_all, labels, path, out / stem)
                 rows.add(row)
                 failed += "error" in row
                 _report(f"[{i}/{total}] {_describe(row)}")
@@ -68,10 +73,43 @@ class RowFile:
         self._file.close()
 
 
-def _try_picture(options, model, methods, labels, path, stem):
+def _choose(options, model):
+    """Two methods that suit, where the user names none and sets nothing of one; else None."""
+    if options.method or options.layer or options.settings:
+        return None
+    try:
+        choice = choose(model, None, {} if options.target is None else {"target": options.target})
+    except ValueError:
+        return None  # columns, or several inputs: `build_methods` says what is missing
+    answer = choice.first.explainer.question.answer
+    return choice if choice.kind == "image" and len(answer.spec.shape) == 2 else None
+
+
+def _ask(choice, methods, labels):
+    """A function from one picture, as the model takes it, to maps, predictions and sentences."""
+    def ask_methods(given):
+        maps, answer = {}, None
+        for name, explained in methods.items():
+            answer = explained.predict(given, verbose=0)
+            spread = np.asarray(answer["disagreement"])[0] if "disagreement" in answer else None
+            maps[name] = np.asarray(answer["heatmap"])[0], explained.explainer.signed, spread
+        return maps, answer["predictions"], []
+
+    def ask_choice(given):
+        reasons = ask(choice, given, class_names=labels, verbose=0)
+        signed = [m.explainer.signed for m in reasons.explained]
+        maps = {reasons.method: (reasons.heatmaps[0], signed[0], None)}
+        if reasons.second is not None:
+            maps[reasons.second] = reasons.second_heatmaps[0], signed[1], None
+        return maps, reasons.predictions, [reasons.why, *reasons.sentences(0)[1:]]
+
+    return ask_methods if choice is None else ask_choice
+
+
+def _try_picture(options, model, ask_all, labels, path, stem):
     """The row of a picture, or of what went wrong with it: one picture never costs the others."""
     try:
-        return _explain_picture(options, model, methods, labels, path, stem)
+        return _explain_picture(options, model, ask_all, labels, path, stem)
     except Exception as error:  # decoders have errors of their own
         return {"image": path, "error": str(error) or type(error).__name__}
 
@@ -88,24 +126,22 @@ def _check_labels(labels, model):
             " Classes without a name are told by their number.")
 
 
-def _explain_picture(options, model, methods, labels, path, stem):
+def _explain_picture(options, model, ask_all, labels, path, stem):
     pixels = read_picture(path, model, options.size, options.crop)
     scale, shift = PIXELS[options.pixels]
     given = (pixels * scale + shift)[None]
     row = {"image": path, "maps": {}}
-    for name, explained in methods.items():
-        answer = explained.predict(given, verbose=0)
-        heatmap = shown = np.asarray(answer["heatmap"])[0]
-        if "disagreement" in answer:
-            shown = images.fade(heatmap, np.asarray(answer["disagreement"])[0])
-        picture = images.overlay(pixels.astype("uint8"), shown,
-                                 signed=explained.explainer.signed)
+    maps, predictions, sentences = ask_all(given)
+    for name, (heatmap, signed, spread) in maps.items():
+        shown = heatmap if spread is None else images.fade(heatmap, spread)
+        picture = images.overlay(pixels.astype("uint8"), shown, signed=signed)
         files = {"overlay": f"{stem}.{name}.png", "heatmap": f"{stem}.{name}.npy"}
         pathlib.Path(files["overlay"]).write_bytes(images.encode_png(picture))
         np.save(files["heatmap"], heatmap)
         row["maps"][name] = files
-        scores = np.asarray(answer["predictions"])[0] if not isinstance(
-            answer["predictions"], (dict, list)) else np.zeros(0)
+    scores = np.zeros(0) if isinstance(predictions, (dict, list)) else np.asarray(predictions)[0]
+    if sentences:
+        row["reasons"] = sentences
     row["predictions"] = _name_best(scores, labels, options.top)
     return row
 
@@ -132,7 +168,7 @@ def _describe(row):
     if "error" in row:
         return f"{row['image']}: FAILED: {row['error']}"
     best = ", ".join(f"{p['label']} {p['score']:.3g}" for p in row["predictions"])
-    return f"{row['image']}: {best}"
+    return " ".join([f"{row['image']}: {best}", *row.get("reasons", [])[1:]])
 
 
 def _report(text):

@@ -10,7 +10,8 @@ from keras_explain.terminal import escape_controls
 
 EXPLAIN = """Explains pictures with a model file and writes, for each picture and method,
 OUT/PICTURE.METHOD.png (the heatmap over what the model saw) and OUT/PICTURE.METHOD.npy (its raw
-numbers), and OUT/explanations.json (predictions and file names).
+numbers), and OUT/explanations.json (predictions and file names). Without --method it takes one that
+suits the model and a second that works differently, and says whether they agree and beat chance.
 
 The model must get its numbers as in training: say with --pixels which range it was trained on,
 unless it scales by itself.
@@ -36,6 +37,7 @@ def main(arguments=None):
         prog="keras-explain", description="What did the model see to make that decision?",
         epilog="Start with `keras-explain demo`. Each command has its own --help with examples.",
     )
+    parser.add_argument("--version", action="version", version=_name_versions())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_explain(commands)
@@ -64,7 +66,9 @@ def _add_demo(commands):
 
 
 def _add_explain(commands):
-    explain = _add_command(commands, "explain", "explain pictures with a model file", EXPLAIN)
+    explain = _add_command(commands, "explain", "explain pictures with a model file", EXPLAIN,
+                           "two that suit the model and work differently; with --layer or --set"
+                           " grad_cam, or hires_cam where the model does not average its map")
     explain.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
     explain.add_argument("--out", default="explained", help="folder (default: %(default)s)")
     explain.add_argument("--target", type=int, metavar="CLASS",
@@ -75,7 +79,8 @@ def _add_explain(commands):
 
 def _add_export(commands):
     export = _add_command(commands, "export", "write a model that explains itself when served",
-                          EXPORT)
+                          EXPORT, "grad_cam, or hires_cam where the model does not average its"
+                          " last feature map")
     export.add_argument("path", metavar="DIR", help="folder (or file, see --format) to write")
     export.add_argument("--format", default="saved_model",
                         choices=("saved_model", "onnx", "litert", "openvino"))
@@ -121,14 +126,21 @@ def _add_audit(commands):
     audit.set_defaults(run=_run_audit)
 
 
-def _add_command(commands, name, summary, text):
+def _name_versions():
+    from importlib.metadata import version
+
+    import keras_explain
+
+    return f"keras_explain {keras_explain.__version__}, Keras {version('keras')}"
+
+
+def _add_command(commands, name, summary, text, default):
     command = commands.add_parser(
         name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_argument("model", metavar="MODEL", help="a .keras file, or efficientnet_lite0")
     command.add_argument("--method", nargs="+", metavar="METHOD",
                          help=f"one or more of: {', '.join(METHODS)}; or a method of your own:"
-                         " FILE.py:NAME or MODULE:NAME (default: grad_cam, or hires_cam where the"
-                         " model does not average its last feature map)")
+                         f" FILE.py:NAME or MODULE:NAME (default: {default})")
     command.add_argument("--layer", help="the layer that CAM methods read, as backbone/conv5")
     command.add_argument("--set", nargs="+", default=[], metavar="OPTION=VALUE", dest="settings",
                          help="further options of the methods, as patch_size=32; see their docs")

@@ -83,7 +83,16 @@ def test_the_method_suits_the_model(tmp_path, kind, method):
     (tmp_path / "a.png").write_bytes(images.encode_png(pixels))
     assert cli.main(["explain", str(tmp_path / "model.keras"), str(tmp_path / "a.png"),
                      "--pixels", "0..1", "--out", str(tmp_path)]) == 0
-    assert (tmp_path / f"a.{method}.png").exists()
+    assert (tmp_path / "a.occlusion.png").exists() and (tmp_path / f"a.{method}.png").exists()
+    (row,) = json.loads((tmp_path / "explanations.json").read_text())
+    assert list(row["maps"]) == ["occlusion", method]
+    assert f"occlusion and {method}" in row["reasons"][1] and "at random" in row["reasons"][2]
+
+
+def test_versions(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0 and "keras_explain 0.1.0, Keras 3." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["PositiveCAM", "positive_cam"])
