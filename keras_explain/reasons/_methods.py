@@ -86,7 +86,7 @@ def choose(model, baseline, options):
     if not made:
         raise ValueError(
             f"Expected a model that can be explained, received {model.name!r}, for which every"
-            f" method says no: {next(iter(refused.values()))}")
+            f" method says no: {next(iter(refused.values()))} Use LIME, which needs scores alone.")
     wanted = "local_linear" if kind == "text" else next(
         name for name, *_ in _list_builders(kind, value, question.program, baseline))
     first, second = made[0], made[1] if len(made) > 1 else None

@@ -24,7 +24,7 @@ def explain(
     model: keras.Model, x: Inputs, *, target: Target = None,
     output: str | int | None = None, input: str | int | None = None, baseline: Any = None,
     tokenizer: Callable[..., Any] | None = None, class_names: Sequence[str] | None = None,
-    batch_size: int = 32, seed: int = 0, verbose: Verbose = "auto",
+    seed: int = 0, batch_size: int = 32, verbose: Verbose = "auto",
 ) -> Reasons:
     """Say why a model answers as it does, by a method that suits the model and the input.
 
@@ -44,8 +44,8 @@ def explain(
         baseline: what stands in for what is hidden. Tables need it: `baseline=X_train`.
         tokenizer: what makes the integers of texts, see `keras_explain.text.show`.
         class_names: names of the classes.
-        batch_size: forward passes at a time; it bounds the memory.
         seed: of the random orders.
+        batch_size: forward passes at a time; it bounds the memory.
         verbose: progress on stderr: "auto" where it is a terminal, 0 never, 1 always.
 
     Returns:

@@ -62,28 +62,28 @@ class Reasons:
     def __len__(self) -> int:
         return len(self.answers)
 
-    def sentences(self, index: int = 0) -> list[str]:
+    def sentences(self, row: int = 0) -> list[str]:
         """What is to be said of one input, in whole sentences.
 
         Args:
-            index: which of the inputs.
+            row: which of the inputs.
         """
-        said = [f"Answer: {self.answers[index]}."]
+        said = [f"Answer: {self.answers[row]}."]
         if self.parts is not None:
-            order = np.argsort(-np.abs(self.heatmaps[index][: len(self.parts[index])]))[:5]
+            order = np.argsort(-np.abs(self.heatmaps[row][: len(self.parts[row])]))[:5]
             said.append("Most by: " + ", ".join(
-                f"{self.parts[index][i]} ({self.heatmaps[index][i]:+.3g})" for i in order) + ".")
+                f"{self.parts[row][i]} ({self.heatmaps[row][i]:+.3g})" for i in order) + ".")
         if self.agreement is None:
             said.append("No second method could be asked.")
         else:
-            found = float(self.agreement[index])
+            found = float(self.agreement[row])
             advice = {"disagree": " Believe neither before you know why: compare them on more"
                                   " inputs with `keras_explain.compare`."}
             verdict = name_agreement(found)
             said.append(f"{self.method} and {self.second} {verdict} (correlation"
                         f" {found:.2f}).{advice.get(verdict, '')}")
-        if self.beats_chance is not None and np.isfinite(self.beats_chance[index]):
-            share = float(self.beats_chance[index])
+        if self.beats_chance is not None and np.isfinite(self.beats_chance[row]):
+            share = float(self.beats_chance[row])
             said.append(
                 f"Its order is better than {round(share * CHANCES)} of {CHANCES} orders at random."
                 + (" On this input it has not shown that it explains anything."
@@ -100,13 +100,13 @@ class Reasons:
         return (f"<Reasons of {len(self)} {self.kind} inputs by {self.method!r},"
                 f" second {self.second!r}>")
 
-    def show(self, index: int = 0) -> "Figure":
+    def show(self, row: int = 0) -> "Figure":
         """One input with the maps of both methods, as a matplotlib figure.
 
         Args:
-            index: which of the inputs.
+            row: which of the inputs.
         """
-        return _drawing.draw(self, index)
+        return _drawing.draw(self, row)
 
     def to_html(self, path: str | os.PathLike | None = None) -> str:
         """All inputs as one page without scripts and other files.
