@@ -84,7 +84,7 @@ SHARED = {
 # What one function, or one family, takes besides.
 OWN = {
     "occlusion": {"stride", "engine", "precision", "search"},
-    "rise": {"grid", "probability", "estimator", "sampling"},
+    "Reasons": {"row"}, "rise": {"grid", "probability", "estimator", "sampling"},
     "smooth_grad": {"noise", "form"},
     "integrated_gradients": {"method"},
     "score_cam": {"channels"}, "series": {"times"},
