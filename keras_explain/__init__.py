@@ -10,8 +10,9 @@ from keras_explain.serialization import register_when_imported
 _find, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        "audio", "auditing", "callbacks", "error_analysis", "images", "lime", "linear", "metrics",
-        "plots", "reasons", "superpixels", "tables", "targets", "text", "training_examples",
+        "audio", "auditing", "callbacks", "concepts", "error_analysis", "images", "lime", "linear",
+        "metrics", "plots", "reasons", "superpixels", "tables", "targets", "text",
+        "training_examples",
     ],
     submod_attrs={
         **{f"explainers.{method}": [method] for method in METHODS},

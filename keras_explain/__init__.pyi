@@ -1,6 +1,7 @@
 from . import audio as audio
 from . import auditing as auditing
 from . import callbacks as callbacks
+from . import concepts as concepts
 from . import error_analysis as error_analysis
 from . import images as images
 from . import lime as lime

@@ -23,7 +23,7 @@ LAYERS = (
     ("engine",),
     ("explainers", "lime"),
     ("audio", "metrics", "text", "linear", "tables", "error_analysis", "serialization"),
-    ("auditing", "reasons", "callbacks", "exporting", "demo", "training_examples"),
+    ("auditing", "reasons", "callbacks", "concepts", "exporting", "demo", "training_examples"),
     ("cli",),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

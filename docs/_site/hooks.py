@@ -19,10 +19,11 @@ LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)#\s]+)((?:#[^)\s]*)?\))")
 BUILDERS = "explainers"
 TITLES = {
     BUILDERS: "Builders of explained models", "audio": "Sounds", "auditing": "The audit",
-    "callbacks": "Callbacks", "error_analysis": "Error analysis", "exporting": "Export",
-    "images": "Pictures", "lime": "LIME", "linear": "Linear models", "metrics": "Metrics",
-    "plots": "Figures", "serving": "Serving", "superpixels": "Superpixels", "tables": "Tables",
-    "targets": "Targets", "text": "Texts", "training_examples": "Training examples"}
+    "callbacks": "Callbacks", "concepts": "Concepts", "error_analysis": "Error analysis",
+    "exporting": "Export", "images": "Pictures", "lime": "LIME", "linear": "Linear models",
+    "metrics": "Metrics", "plots": "Figures", "serving": "Serving",
+    "superpixels": "Superpixels", "tables": "Tables", "targets": "Targets", "text": "Texts",
+    "training_examples": "Training examples"}
 
 
 def on_files(files, config):
