@@ -3,6 +3,7 @@
 from keras_explain.callbacks.coefficients import CoefficientCallback
 from keras_explain.callbacks.error_analysis import ErrorAnalysisCallback
 from keras_explain.callbacks.explanation import ExplanationCallback
+from keras_explain.callbacks.head_checkpoint import HeadCheckpointCallback
 from keras_explain.callbacks.named import (
     GradCAMCallback,
     LimeCallback,
@@ -15,6 +16,7 @@ __all__ = [
     "ErrorAnalysisCallback",
     "ExplanationCallback",
     "GradCAMCallback",
+    "HeadCheckpointCallback",
     "LimeCallback",
     "OcclusionCallback",
     "SaliencyCallback",

@@ -70,9 +70,7 @@ class LoggingCallback(keras.callbacks.Callback):
         return other.__dict__
 
     def _is_chief(self):
-        """Whether this process logs: under distributed training one does."""
-        extended = getattr(getattr(self.model, "distribute_strategy", None), "extended", None)
-        return getattr(extended, "should_save_summary", True)
+        return is_chief(self.model)
 
     def _claim(self):
         """The folder of this series, which no other callback of this training writes."""
@@ -102,3 +100,9 @@ class LoggingCallback(keras.callbacks.Callback):
                     f" {type(error).__name__}: {error}",
                     stacklevel=3,
                 )
+
+
+def is_chief(model):
+    """Whether this process logs: under distributed training one does."""
+    extended = getattr(getattr(model, "distribute_strategy", None), "extended", None)
+    return getattr(extended, "should_save_summary", True)

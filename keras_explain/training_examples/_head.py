@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_explain import backend
 from keras_explain.data.batches import class_indices
 from keras_explain.engine.reading import Reading
 from keras_explain.graph.question import Question
@@ -62,17 +63,24 @@ class Head:
                 f" {value.spec.shape}. Use `find_similar`, which takes any, or put pooling before"
                 " the last layer.")
 
-        def ask(points):
-            return ops.convert_to_numpy(rest([ops.convert_to_tensor(points.astype("float32"))]))
-
-        units = ask(np.concatenate([np.zeros((1, size)), np.eye(size)])).astype("float64")
-        self.bias, self.kernel = units[0], units[1:] - units[0]
+        self._rest, self._size = rest, size
+        self.kernel, self.bias = self.read_weights()
         points = np.random.default_rng(0).normal(size=(4, size))
-        found, wanted = ask(points), self.logits(points)
+        found, wanted = self._ask(points), self.logits(points)
         if np.abs(found - wanted).max() > CLOSE * max(np.abs(wanted).max(), 1e-6):
             raise ValueError(
                 f"Expected a last layer whose logits are linear in its features, received one of"
                 f" {model.name!r} that is not. Use `find_similar`, which takes any.")
+
+    def read_weights(self):
+        """The kernel (F, classes) and the bias (classes,) as they are now."""
+        units = self._ask(np.concatenate([np.zeros((1, self._size)), np.eye(self._size)]))
+        return units[1:] - units[0], units[0]
+
+    def _ask(self, points):
+        with backend.no_gradient():
+            logits = self._rest([ops.convert_to_tensor(points.astype("float32"))])
+        return ops.convert_to_numpy(logits).astype("float64")
 
     def logits(self, features, kernel=None, bias=None):
         """Logits (N, classes) of features (N, F), of these weights or of earlier ones."""

@@ -11,8 +11,8 @@ from keras_explain.checks import check_positive
 from keras_explain.data.batches import batches
 from keras_explain.progress import Verbose
 from keras_explain.signatures import Array, Data
-from keras_explain.training_examples._checkpoints import check_checkpoints
 from keras_explain.training_examples._head import Head, probabilities
+from keras_explain.training_examples.checkpoints import check_checkpoints
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
