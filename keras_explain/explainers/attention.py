@@ -43,6 +43,8 @@ class Attention(Explainer):
         trial = Trial(opened)
         inside = look_inside(opened, trial)
         found = find_weights(inside.program, trial.numbers, inside.unsure)
+        if not found:
+            self._check(found)
         inputs = explainable_inputs(self.question.program)
         self.question.choose_one_input(inputs, "the tokens of one input are followed")
         self.keys = self.question.keys

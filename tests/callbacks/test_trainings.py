@@ -61,7 +61,7 @@ NAMED = {
     "grad_cam": GradCAMCallback,
     "occlusion": functools.partial(OcclusionCallback, patch_size=4),
     "saliency": SaliencyCallback,
-    "lime": functools.partial(LimeCallback, explainer=LIME, samples=30),
+    "lime": functools.partial(LimeCallback, explainer=LIME, samples=30, every_n_epochs=1),
 }
 
 
