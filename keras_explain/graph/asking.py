@@ -10,7 +10,7 @@ from keras_explain.graph.axes import image_like
 from keras_explain.graph.endings import before_activation
 from keras_explain.graph.program import Program
 from keras_explain.graph.steps import Step, Value
-from keras_explain.graph.targets import scores_at
+from keras_explain.graph.targets import log_odds_of, scores_at
 from keras_explain.graph.tokens import lookups, token_ids
 
 
@@ -83,14 +83,17 @@ class Asked:
         self.program, logits, _ = before_activation(self.program, self._choose(None))
         return Read(logits, lambda x: x, logits.spec)
 
-    def scores(self, output=None, activation=None, score=None):
+    def scores(self, output=None, activation=None, score=None, likely=False):
         logits = self._find(output)
         axis = self.program.channel_axis(logits)
         self.program, logits, found = before_activation(self.program, logits)
         kind = found or activation
-        self.score = self.score or ("log_odds" if kind else "logit")
+        self.score = self.score or ("log_odds" if kind or likely else "logit")
+        score = score or self.score
+        if likely and not kind and score != "probability":
+            return self._read(logits, lambda x: log_odds_of(scores_at(x, None, axis=axis)))
         return self._read(logits, functools.partial(
-            scores_at, activation=kind, score=score or self.score, axis=axis))
+            scores_at, activation=kind, score=score, axis=axis))
 
     def decode(self, decode):
         flat, structure = tree.flatten(self.program.outputs), self.program.outputs

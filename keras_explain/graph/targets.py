@@ -9,6 +9,7 @@ from keras_explain.targets._target import Target
 TOP_CLASS = -1
 INPUT = "input"
 HUGE = 1e9  # beyond any logit
+NEAREST = 1e-6  # of a probability to 0 and 1, whose log-odds are taken
 
 
 def class_count(spec, activation, axis=-1):
@@ -143,6 +144,12 @@ def scores_at(logits, activation, score="logit", axis=-1):
 def two_columns(probabilities):
     """The probabilities of both classes, (N, 2), from those of a single unit, (N, 1)."""
     return np.concatenate([1 - probabilities, probabilities], axis=1)
+
+
+def log_odds_of(probabilities):
+    """log(p / (1 - p)) of numbers within 0..1, which are kept NEAREST away from both."""
+    p = ops.clip(probabilities, NEAREST, 1.0 - NEAREST)
+    return ops.log(p) - ops.log(1.0 - p)
 
 
 def log_odds(logits):

@@ -6,6 +6,7 @@ from typing import Any
 from keras_explain.lime._arguments import Arguments, check_names
 from keras_explain.lime._local import LocalModel
 from keras_explain.lime._options import ExplainerOptions, Kernel, Sampler, Surrogate
+from keras_explain.lime._unasked import Unasked, predict_or_wait
 from keras_explain.lime.explanation import Explanation
 from keras_explain.lime.predictor import Predictor
 from keras_explain.signatures import document
@@ -20,6 +21,7 @@ class LimeExplainer:
             all.
         batch_size, distance, default_surrogate: as for `LocalModel`.
         sampler, kernel, surrogate, class_names: those of `ExplainerOptions`.
+        waits: True takes a model without scores of classes, of which a target has to be asked.
     """
 
     def __init_subclass__(cls) -> None:
@@ -38,9 +40,11 @@ class LimeExplainer:
         kernel: Kernel = "exponential",
         surrogate: Surrogate = None,
         class_names: Sequence[str] | None = None,
+        waits: bool = False,
     ) -> None:
         self._class_names = None if class_names is None else check_names(class_names)
-        self._predictor = _make_predictor(model, preprocess, self._class_names)
+        self._predictor = _make_predictor(
+            model, preprocess, self._class_names, waits)
         self._local = LocalModel(sampler, kernel, surrogate, batch_size, distance=distance,
                                  default_surrogate=default_surrogate)
         self._num_features = num_features
@@ -58,12 +62,15 @@ class LimeExplainer:
         """The predictor of the scores that are asked for."""
         if callable(arguments.target):
             return self._predictor.with_target(arguments.target)
+        if isinstance(self._predictor, Unasked):
+            raise self._predictor.error
         return self._predictor
 
 
-def _make_predictor(model, preprocess, class_names):
+def _make_predictor(model, preprocess, class_names, waits):
     if not isinstance(model, Predictor):
-        return Predictor(model, preprocess=preprocess, class_names=class_names)
+        make = predict_or_wait if waits else Predictor
+        return make(model, preprocess=preprocess, class_names=class_names)
     if preprocess is not None:
         raise ValueError(
             "Expected `preprocess` on the Predictor, because one is the model, received it here."

@@ -81,7 +81,7 @@ class LimeImageExplainer(LimeExplainer):
         **options: Unpack[ExplainerOptions],
     ) -> None:
         super().__init__(model, preprocess, num_features=None, batch_size=batch_size,
-                         distance="l2", default_surrogate="highest_weights", **options)
+                         distance="l2", default_surrogate="highest_weights", waits=True, **options)
         if isinstance(segments, str) and segments not in superpixels.METHODS:
             near = nearest(segments, superpixels.METHODS) or ["slic"]
             raise ValueError(

@@ -5,6 +5,25 @@ from typing import Any, Protocol
 
 import keras
 
+from keras_explain.checks import is_integer
+
+
+def check_class(id: int | None, where: str) -> int | None:
+    """The index of a class as an int, or None.
+
+    Args:
+        id: as given.
+        where: "at the box": where the leading class is taken from without one.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if id is not None and (not is_integer(id) or id < 0):
+        raise TypeError(
+            f"Expected `id` to be the index of a class, counted from 0, or None, received {id!r}."
+            f" None takes the class that leads {where}.")
+    return None if id is None else int(id)
+
 
 class Asked(Protocol):
     """What a target can read of a model; each gives something with a symbolic `spec`."""
@@ -14,11 +33,13 @@ class Asked(Protocol):
 
     def scores(
         self, output: Any = None, activation: str | None = None, score: str | None = None,
+        likely: bool = False,
     ) -> Any:
         """The scores of the classes of an output, float32 of shape (N, ..., classes).
 
         They are logits, log-odds or probabilities, as `score` says, or else the builder's.
-        `activation` makes probabilities of an output that is logits.
+        `activation` makes probabilities of an output that is logits. With `likely`, what no
+        activation is known of is probabilities.
         """
 
     def output(self, output: str | int | None = None) -> Any:

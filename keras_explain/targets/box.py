@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_explain.checks import check_choice, is_integer
-from keras_explain.targets._target import Asked, Target
+from keras_explain.checks import check_choice
+from keras_explain.targets._target import Asked, Target, check_class
 
 FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh", "rel_xyxy", "rel_yxyx", "rel_xywh",
            "rel_center_xywh")
@@ -39,7 +39,8 @@ class Box(Target):
         format: of all boxes, as in `keras.utils.bounding_boxes`: "xyxy", "yxyx", "xywh" (of the
             upper left corner), "center_xywh" in pixels; "rel_..." as shares of the picture.
         activation: "sigmoid" or "softmax", what makes probabilities of scores that are logits. None
-            where the model ends in one of them, or where they are probabilities.
+            where the model ends in one of them, or where they are probabilities: their log-odds
+            are then the logits.
         decode: from all outputs, as the model gives them, to (boxes, scores), written with
             `keras.ops`: for offsets to anchors, or an answer of one array. To be saved it needs
             `@keras.saving.register_keras_serializable()`.
@@ -82,13 +83,9 @@ class Box(Target):
             raise TypeError(
                 f"Expected `box` to be four numbers in the format {format!r}, received {box!r}."
                 " Take them from the model's own boxes.")
-        if id is not None and (not is_integer(id) or id < 0):
-            raise TypeError(
-                f"Expected `id` to be the index of a class, counted from 0, or None, received"
-                f" {id!r}. None takes the class that leads at the box.")
         if decode is not None and not callable(decode):
             decode = keras.saving.deserialize_keras_object(decode)
-        self.box, self.id = tuple(map(float, found)), None if id is None else int(id)
+        self.box, self.id = tuple(map(float, found)), check_class(id, "at the box")
         self.boxes, self.scores, self.format = boxes, scores, format
         self.activation, self.decode = activation, decode
         x, y, right, bottom = self._corners
@@ -125,7 +122,7 @@ class Box(Target):
         boxes, scores = asked.decode(self.decode) if self.decode is not None else (
             self.boxes, self.scores)
         read = [asked.output(boxes), asked.scores(scores, self.activation, "probability"),
-                asked.scores(scores, self.activation)]
+                asked.scores(scores, self.activation, likely=True)]
         shape, other = (tuple(r.spec.shape) for r in read[:2])
         if len(shape) != 3 or shape[-1] != 4 or len(other) != 3 or shape[1] != other[1]:
             raise ValueError(

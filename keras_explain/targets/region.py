@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_explain.checks import is_integer
-from keras_explain.targets._target import Asked, Target
+from keras_explain.targets._target import Asked, Target, check_class
 
 
 @keras.saving.register_keras_serializable("keras_explain")
@@ -48,11 +48,7 @@ class Region(Target):
     """
 
     def __init__(self, where: Any, id: int | None = None) -> None:
-        if id is not None and (not is_integer(id) or id < 0):
-            raise TypeError(
-                f"Expected `id` to be the index of a class, counted from 0, or None, received"
-                f" {id!r}. None takes the class that leads over the region.")
-        self.id = None if id is None else int(id)
+        self.id = check_class(id, "over the region")
         self.where = _check_where(where)
 
     @property

@@ -171,6 +171,18 @@ def test_other_forms_of_the_same_detector_get_the_same_map():
             heatmap(builder(plain, target=Box(ASKED, 1)), x), atol=1e-6)
 
 
+@pytest.mark.parametrize("score", ["logit", "log_odds", "probability"])
+def test_probabilities_that_no_activation_ends_are_asked_as_those_that_one_does(score):
+    """The log-odds of 0.9 are 2.2; what the model gives was added to the overlap's logarithm."""
+    ended, x = detector(), pictures()
+    plain = keras.Model(ended.input, {"boxes": ended.output["boxes"],
+                                       "scores": ended.output["scores"] * 1.0})
+    found, wanted = (heatmap(kx.saliency(m, target=Box(ASKED, 1), score=score, signed=True), x)
+                     for m in (plain, ended))
+    assert wanted.any()
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
 def test_without_a_class_the_one_that_leads_there_is_explained():
     x = pictures(1)
     x[0, :CELL, CELL : 2 * CELL] = 0.5
@@ -190,6 +202,12 @@ def test_lime_finds_it():
     assert np.argmax(explanation.weights[0]) == 1
     np.testing.assert_allclose(
         explanation.prediction, product(detector(), pictures()[:1]), rtol=1e-5)
+    options = {"segments": labels, "baseline": 0.0}
+    late = kx.LimeImageExplainer(detector(), **options)  # asked when it explains
+    with pytest.raises(ValueError, match="choose one of the outputs"):
+        late.explain(pictures()[0], samples=200, verbose=0)
+    found = late.explain(pictures()[0], target=Box(ASKED, 1), samples=200, verbose=0)
+    np.testing.assert_allclose(found.weights, explanation.weights, atol=1e-6)
 
 
 def test_it_is_saved(tmp_path):
