@@ -18,6 +18,8 @@ def take_texts(x, specs):
     Raises:
         ValueError: texts where the model takes numbers, or the reverse.
     """
+    if isinstance(x, (list, tuple)) and specs[0].dtype == "string" and len(specs) == 1:
+        _check_list(x)
     if isinstance(x, (list, tuple)) and x and all(isinstance(a, str) for a in x):
         x = np.array(x, object)
     given = in_order(x, specs)
@@ -59,11 +61,10 @@ def check_array(spec, array):
 
 
 def find_tables(program):
-    """What inputs are looked up in: (input, number of rows) each, and a program to their ids."""
-    found = [(value, read, size) for value in program.inputs
-             for read, size in table_reads(program, value)]
-    return [(value, size) for value, _, size in found], program.with_outputs(
-        [read for _, read, _ in found])
+    """What inputs are looked up in: (input, lowest, highest index), and a program to their ids."""
+    found = [(value, *read) for value in program.inputs for read in table_reads(program, value)]
+    return [(value, low, high) for value, _, low, high in found], program.with_outputs(
+        [read for _, read, _, _ in found])
 
 
 def check_ids(tables, read, arrays):
@@ -75,17 +76,27 @@ def check_ids(tables, read, arrays):
     """
     if not tables:
         return
+    for value, array in zip(read.inputs, arrays, strict=False):
+        whole = array.dtype.kind != "f" or "int" not in value.spec.dtype or not (array % 1).any()
+        if not whole and any(value is v for v, _, _ in tables):
+            raise ValueError(
+                f"Expected ids, which are whole numbers, for input {value.spec.name!r}, received"
+                f" {float(array[array % 1 != 0][0]):g}. Give ids as the tokenizer makes them.")
     given = [ops.convert_to_tensor(_as_taken(a, v)) for a, v in zip(
         arrays, read.inputs, strict=False)]
     with backend.no_gradient():
         found = read(given)
-    for (value, size), ids in zip(tables, found, strict=True):
-        largest = int(ops.convert_to_numpy(ops.max(ids)))
-        if largest >= size:
+    for (value, low, high), ids in zip(tables, found, strict=True):
+        least, largest = (int(ops.convert_to_numpy(f(ids))) for f in (ops.min, ops.max))
+        if largest > high:
             raise ValueError(
-                f"Expected ids below {size}, the number of rows of the embedding in which input"
+                f"Expected ids below {high + 1}, the number of rows of the embedding in which input"
                 f" {value.spec.name!r} is looked up, received {largest}. Use the tokenizer and the"
                 " vocabulary that the model was trained with.")
+        if least < low:
+            raise ValueError(
+                f"Expected ids from {low} on for input {value.spec.name!r}, which is looked up in"
+                f" an embedding, received {least}. Give the id of padding where there is no token.")
 
 
 def _as_taken(array, value):
@@ -102,6 +113,16 @@ def _is_text(x):
     if kind == "O":
         return isinstance(next(iter(np.ravel(x)), None), (str, bytes))
     return isinstance(x, (str, bytes)) or kind in ("U", "S") or "string" in str(dtype)
+
+
+def _check_list(x):
+    if not x:
+        raise ValueError("Expected at least one text, received an empty list. Leave it out.")
+    other = next((a for a in x if a is None or isinstance(a, bytes)), "")
+    if not isinstance(other, str):
+        raise ValueError(
+            f"Expected a list of texts, received {type(other).__name__} in it. Decode bytes and"
+            ' give "" for a text that is missing.')
 
 
 def _check_kind(spec, given):

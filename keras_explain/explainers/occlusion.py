@@ -225,9 +225,8 @@ def _find_slid(program, value):
     if value.spec.dtype != "string":
         return value
     place = places(program, value)[0]  # an error where nothing turns them into numbers
-    if is_category(program, value):
-        return place.read
-    return find_vectorizer(program, value)[1].outputs[0]
+    step = find_vectorizer(program, value)[1]
+    return place.read if is_category(program, value) or step is None else step.outputs[0]
 
 
 def _fill_slid(program, value, slid, fills):

@@ -17,7 +17,7 @@ from keras_explain.graph.frames import OverFrames
 from keras_explain.graph.masks import get_mask, set_mask
 from keras_explain.graph.models import inner_layers, view
 from keras_explain.graph.steps import Step, Value
-from keras_explain.graph.tokens import type_tokens
+from keras_explain.graph.tokens import shape_counts, type_tokens
 
 __all__ = ["Program", "Step", "Value", "get_mask", "set_mask", "view"]
 
@@ -38,6 +38,7 @@ class Program:
         struct, steps, outputs, calls = tracing.trace(model)
         program = cls(tree.flatten(struct), steps, outputs, calls).prune()
         type_tokens(program)
+        shape_counts(program)
         return struct, program
 
     def __call__(self, values):

@@ -88,9 +88,10 @@ def places(program, value):
             return [Place(value, step.outputs[0])]
     if text:
         raise ValueError(
-            f"Expected the texts of input {value.spec.name!r} to go through TextVectorization or"
-            " StringLookup, received a model without them and without Embedding. Explain the model"
-            " behind what turns strings into numbers."
+            f"Expected the texts of input {value.spec.name!r} to go through TextVectorization, an"
+            " Embedding behind StringLookup or, one text each, through StringLookup, received a"
+            " model in which none of them gives a number for each word. Explain the model behind"
+            " what turns strings into numbers."
         )
     return [Place(value, value)]
 
@@ -117,17 +118,17 @@ def lookups(program, value, only_moved=False):
 
 
 def table_reads(program, value):
-    """The Values by which an input looks up rows of tables, each with the number of rows."""
+    """The Values by which an input looks up rows of tables, with the lowest and highest index."""
     found = []
     for step, read in lookups(program, value):
         kind = kinds.kind(step.fn)
         if isinstance(step.fn, keras.layers.Embedding):
-            found.append((read, step.fn.input_dim))
+            found.append((read, 0, step.fn.input_dim - 1))
         elif kind == "Take" and len(step.args) > 1 and not isinstance(step.args[0], kinds.Value):
             axis = step.kwargs.get("axis", step.args[2] if len(step.args) > 2 else None)
             shape = getattr(step.args[0], "shape", ())
             if axis == 0 and shape:
-                found.append((read, shape[0]))
+                found.append((read, -shape[0], shape[0] - 1))
     return found
 
 
@@ -159,6 +160,16 @@ def type_tokens(program):
                 is_tokens(program, value)):
             spec = value.spec
             value.spec = keras.KerasTensor(spec.shape, "int32", name=spec.name)
+
+
+def shape_counts(program):
+    """Give counts of words the shape that they have: of texts (N, 1) Keras declares (N, 1, words).
+    """
+    for step in program.steps:
+        spec = step.outputs[0].spec if step.outputs else None
+        if isinstance(step.fn, keras.layers.TextVectorization) and len(spec.shape) == 3 and (
+                "int" not in spec.dtype and spec.shape[1] == 1):
+            step.outputs[0].spec = keras.KerasTensor((spec.shape[0], spec.shape[2]), spec.dtype)
 
 
 def token_ids(program, value):

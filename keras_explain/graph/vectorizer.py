@@ -47,6 +47,12 @@ def words_of(layer, text, ids):
     return [str(vocabulary[i]) for i in ids]
 
 
+def cuts(layer, text, ids):
+    """Whether the layer left out words at the end of a text; False where it cannot be told."""
+    words = _split(layer, text)
+    return words is not None and len(words) > len(ids)
+
+
 def _split(layer, text):
     config = layer.get_config()
     if config.get("ngrams") or config.get("split") not in ("whitespace", "character"):

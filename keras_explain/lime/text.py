@@ -4,11 +4,15 @@ from collections.abc import Callable
 from typing import Any, Literal, Unpack
 
 import numpy as np
+from keras import tree
 
 from keras_explain.checks import check_choice
+from keras_explain.explainers._given import check_array, check_ids, find_tables
+from keras_explain.graph.program import Program
 from keras_explain.lime._arguments import Arguments
 from keras_explain.lime._asking import ask
 from keras_explain.lime._base import LimeExplainer, make_explanation
+from keras_explain.lime._inputs import to_arrays
 from keras_explain.lime._local import Problem
 from keras_explain.lime._options import ExplainerOptions, ExplainOptions
 from keras_explain.lime._subjects import TextSubject
@@ -91,6 +95,7 @@ class LimeTextExplainer(LimeExplainer):
                     f"takes {dtype}. Pass `tokenizer`, from a list of strings to its input."
                 )
         self._words, self._split, self._baseline = words, split, baseline
+        self._tables = None  # in which the ids of the tokenizer are looked up
         self._asked = None  # the target that was asked last, compiled
 
     @spell_out(Arguments)
@@ -121,12 +126,28 @@ class LimeTextExplainer(LimeExplainer):
                 "a list one by one, decode bytes first."
             )
         arguments = self._check_arguments(samples, **options)
+        self._check_tokens(x)
         predictor = self._predictor_for(arguments)
         subject = self._split_text(x)
         problem = Problem(
             subject.words, self._make_scores(subject, predictor), what="word",
             may_be_undefined=True, is_ambiguous=predictor.is_ambiguous)
         return make_explanation(subject, self._local.explain(problem, arguments), arguments)
+
+    def _check_tokens(self, text):
+        """Does what the tokenizer makes of the text fit the model? Frameworks do not always say."""
+        made = self._predictor.preprocess
+        if made is None or not self._predictor.is_keras:
+            return
+        if self._tables is None:
+            program = Program.trace(self._predictor.model)[1]
+            self._tables = program.inputs, *find_tables(program)
+        values, *tables = self._tables
+        arrays = tree.flatten(to_arrays(made([text])))
+        if len(arrays) == len(values) and all(isinstance(a, np.ndarray) for a in arrays):
+            for value, array in zip(values, arrays, strict=True):
+                check_array(value.spec, array)
+            check_ids(*tables, arrays)
 
     def _predictor_for(self, arguments):
         target = arguments.target
@@ -137,7 +158,7 @@ class LimeTextExplainer(LimeExplainer):
         return self._asked[1]
 
     def __getstate__(self):
-        return {**vars(self), "_asked": None}
+        return {**vars(self), "_asked": None, "_tables": None}
 
     def _split_text(self, text):
         spans = _check_spans(self._split(text), text)

@@ -7,6 +7,7 @@ from keras_explain import backend
 from keras_explain.checks import is_integer
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.preparing import check_prepared, prepares
+from keras_explain.explainers._given import check_array, check_ids, find_tables
 from keras_explain.graph.question import Question
 from keras_explain.graph.tokens import explainable_inputs
 from keras_explain.lime._inputs import pad
@@ -28,7 +29,7 @@ class Asked:
         self.question.choose_one_input(
             explainable_inputs(self.question.program), "its words are left out")
         self.tokenizer, self.batch_size, self._is_checked = tokenizer, batch_size, False
-        self.scores_of = scorer(self.question)
+        self.scores_of, self._tables = scorer(self.question), find_tables(self.question.program)
 
     def __call__(self, texts, progress):
         """The scores (N, classes) and the explained answers (N, ...) of a list of texts."""
@@ -47,6 +48,9 @@ class Asked:
 
     def _ask(self, texts):
         made = make_arrays(self.question, texts, self.tokenizer)
+        for value, array in zip(self.question.program.inputs, made, strict=False):
+            check_array(value.spec, array)
+        check_ids(*self._tables, made)
         size = self.batch_size if len(texts) > self.batch_size // 2 else None
         columns, answers = (a[: len(texts)] for a in self.scores_of(
             [pad(a, size) for a in made]))

@@ -7,7 +7,7 @@ from keras import tree
 from keras_explain.data.batches import to_numpy
 from keras_explain.data.preparing import prepare, prepares
 from keras_explain.explainers._explained_model import ExplainedModel
-from keras_explain.graph.vectorizer import find, words_of
+from keras_explain.graph.vectorizer import cuts, find, words_of
 from keras_explain.text._alignment import align
 
 
@@ -37,10 +37,10 @@ def find_pieces(question, texts, tokenizer):
         return inputs, *_name_pieces(_tokenizer_of(tokenizer, model), texts, ids)
     if value.spec.dtype == "string":
         inputs = _as_column(texts, value)
-        words = find_words(question.program, value, texts, inputs, len(texts))
+        words, cut = find_words(question.program, value, texts, inputs, len(texts))
     else:
-        words, inputs = tokenize(texts, tokenizer, value.spec)
-    return inputs, [[(word,) for word in row] for row in words], [False] * len(texts)
+        words, inputs, cut = tokenize(texts, tokenizer, value.spec)
+    return inputs, [[(word,) for word in row] for row in words], cut
 
 
 def make_arrays(question, texts, tokenizer):
@@ -56,12 +56,18 @@ def make_arrays(question, texts, tokenizer):
 
 
 def find_ends(question, texts, tokenizer):
-    """How much of each text the model is given, as far as its preprocessor tells."""
-    model = question.model
+    """How much of each text the model is given, as far as what makes its tokens tells."""
+    (value,), model = question.explained, question.model
     preprocessor = model.preprocessor if prepares(model) and tokenizer is None and hasattr(
         model, "preprocessor") else tokenizer
     ends = [len(text) for text in texts]
-    if not hasattr(getattr(preprocessor, "tokenizer", None), "id_to_token"):
+    if hasattr(preprocessor, "tokenizer") and not hasattr(preprocessor.tokenizer, "id_to_token"):
+        return ends
+    if value.spec.dtype == "string":
+        step = find(question.program, value)[1]
+        if step is None or "int" not in step.outputs[0].spec.dtype:
+            return ends
+    if not texts or prepares(model) and preprocessor is None:
         return ends
     _, pieces, cut = find_pieces(question, texts, tokenizer)
     for k, text in enumerate(texts):
@@ -147,7 +153,7 @@ def check_texts(texts):
 
 
 def tokenize(texts, tokenizer, spec):
-    """Words, and ids padded with 0 to the model's length."""
+    """Words, ids padded with 0 to the model's length, and which texts are longer than that."""
     if tokenizer is None:
         raise ValueError(
             "Expected `tokenizer`, because the model takes integers, received none. Give the"
@@ -156,10 +162,11 @@ def tokenize(texts, tokenizer, spec):
         )
     if isinstance(tokenizer, keras.layers.TextVectorization):
         rows = keras.ops.convert_to_numpy(tokenizer(texts))
-        pairs = [(words_of(tokenizer, text, _trim(row)), _trim(row))
-                 for text, row in zip(texts, rows, strict=True)]
+        rows = [_trim(row) for row in rows]
+        cut = [cuts(tokenizer, *pair) for pair in zip(texts, rows, strict=True)]
+        pairs = [(words_of(tokenizer, *pair), pair[1]) for pair in zip(texts, rows, strict=True)]
     else:
-        pairs = [tokenizer(text) for text in texts]
+        pairs, cut = [tokenizer(text) for text in texts], [False] * len(texts)
     length = spec.shape[1] or max(1, *(len(ids) for _, ids in pairs))
     inputs = np.zeros((len(texts), length), spec.dtype)
     for row, (words, ids) in zip(inputs, pairs, strict=True):
@@ -169,7 +176,8 @@ def tokenize(texts, tokenizer, spec):
                 f" {len(ids)} ids. Leave padding out of the ids."
             )
         row[: len(ids)] = ids[:length]
-    return [list(words)[:length] for words, _ in pairs], inputs
+    return [list(words)[:length] for words, _ in pairs], inputs, [
+        already or len(ids) > length for already, (_, ids) in zip(cut, pairs, strict=True)]
 
 
 def _trim(ids):
@@ -178,15 +186,16 @@ def _trim(ids):
 
 
 def find_words(program, value, texts, inputs, batch_size):
-    """Words of texts by the TextVectorization inside the model."""
+    """Words of texts by the TextVectorization inside the model, and which it cuts."""
     layer, step = find(program, value)
-    to_ids, words = program.with_outputs([step.outputs[0]]), []
+    to_ids, words, cut = program.with_outputs([step.outputs[0]]), [], []
     for start in range(0, len(texts), batch_size):
         rows = slice(start, start + batch_size)
         ids = to_numpy(to_ids([keras.ops.convert_to_tensor(inputs[rows].tolist())])[0])
-        words += [words_of(layer, text, _trim(row))
-                  for text, row in zip(texts[rows], ids, strict=True)]
-    return words
+        pairs = [(text, _trim(row)) for text, row in zip(texts[rows], ids, strict=True)]
+        words += [words_of(layer, *pair) for pair in pairs]
+        cut += [cuts(layer, *pair) for pair in pairs]
+    return words, cut
 
 
 def to_rows(output):

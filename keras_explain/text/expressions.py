@@ -139,9 +139,9 @@ def top_expressions(
         inputs = np.array(texts, dtype=object)
         if len(value.spec.shape) == 2:
             inputs = inputs[:, None]
-        words = find_words(program, value, texts, inputs, batch_size)
+        words, _ = find_words(program, value, texts, inputs, batch_size)
     else:
-        words, inputs = tokenize(texts, tokenizer, value.spec)
+        words, inputs, _ = tokenize(texts, tokenizer, value.spec)
     width = _measure_width(program) if width is None else width
     found, progress = [], Progress(len(texts), "explaining", verbose)
     for start in range(0, len(texts), batch_size):  # batches may be padded to different lengths

@@ -99,6 +99,30 @@ def test_a_vocabulary_that_does_not_fit_the_embedding():
         explained.predict(["a bad film"], verbose=0)
 
 
+@pytest.mark.parametrize("ids, message", [
+    (-2, "ids from 0 on for input 'ids'.*received -2"), (1.5, "whole numbers.*received 1.5")])
+def test_ids_that_are_none(ids, message):
+    with pytest.raises(ValueError, match=message):
+        kx.saliency(of_ids()).predict(np.full((2, 5), ids), verbose=0)
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("texts, message", [
+    ([], "at least one text"), ([b"a film"], "received bytes.*Decode"),
+    (["a film", None], "received NoneType")])
+def test_lists_that_are_no_texts(texts, message):
+    with pytest.raises(ValueError, match=message):
+        kx.saliency(of_texts()).predict(texts, verbose=0)
+
+
+@pytest.mark.parametrize("ids, message", [
+    ([[1, 2, 30, 0, 0]], "below 20.*received 30"), ([[1] * 7], r"shape \(None, 5\).*\(1, 7\)")])
+def test_a_tokenizer_that_does_not_fit_is_told_by_lime(ids, message):
+    with pytest.raises(ValueError, match=message):
+        kx.LimeTextExplainer(of_ids(), tokenizer=lambda texts: np.array(ids * len(texts))).explain(
+            "a film", samples=20, verbose=0)
+
+
 # Words left out ----------------------------------------------------------------------------------
 
 
@@ -119,10 +143,40 @@ def test_occlusion_of_texts_leaves_each_word_out(shape, options):
 
 
 @ON_TENSORFLOW
+def test_occlusion_of_looked_up_words_makes_each_unknown():
+    x = keras.Input((4,), dtype="string")
+    rows = layers.Embedding(5, 4)(layers.StringLookup(vocabulary=WORDS)(x))
+    model = alive(keras.Model(x, layers.Dense(2)(layers.Flatten()(rows))))
+    texts = [["a", "good", "odd", "film"], ["bad", "bad", "a", "film"]]
+    found = kx.occlusion(model, target=1, score="logit").predict(
+        np.array(texts, object), verbose=0)["heatmap"]
+    for text, row in zip(texts, found, strict=True):
+        changed = [text] + [[*text[:i], "?", *text[i + 1:]] for i in range(4)]
+        scores = ops.convert_to_numpy(model(ops.convert_to_tensor(changed)))[:, 1]
+        np.testing.assert_allclose(row, scores[0] - scores[1:], atol=1e-5)
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("builder", BUILDERS)
 @pytest.mark.parametrize("mode", ["multi_hot", "count", "tf_idf"])
-def test_occlusion_of_word_counts_leaves_all_of_a_word_out(mode):
-    model = of_texts(mode)
-    found = kx.occlusion(model, target=1, score="logit").predict(list(TEXTS), verbose=0)["heatmap"]
+def test_word_counts_of_texts_in_a_column(mode, builder):
+    """Keras declares them with an axis that they do not have."""
+    texts = {(): list(TEXTS), (1,): TEXTS[:, None].astype(object)}
+    models = {shape: of_texts(mode, shape) for shape in texts}
+    models[1,].set_weights(models[()].get_weights())
+    found = {shape: builder(models[shape], target=1).predict(given, verbose=0)["heatmap"]
+             for shape, given in texts.items()}
+    assert found[1,].shape == (3, len(WORDS) + 1) and found[1,].any()
+    np.testing.assert_allclose(found[1,], found[()], atol=1e-6)
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("mode", ["multi_hot", "count", "tf_idf"])
+def test_occlusion_of_word_counts_leaves_all_of_a_word_out(mode, shape):
+    model = of_texts(mode, shape)
+    given = list(TEXTS) if shape == () else TEXTS[:, None].astype(object)
+    found = kx.occlusion(model, target=1, score="logit").predict(given, verbose=0)["heatmap"]
     for text, row in zip(TEXTS, found, strict=True):
         wanted = [0.0] + [score(model, text) - score(model, " ".join(
             w for w in text.split() if w != word)) for word in WORDS]

@@ -149,6 +149,7 @@ def test_errors():
             ({"target": [2]}, ValueError, "from 0 to 1, received 2"),
             ({"target": []}, ValueError, "a class or a list"),
             ({"target": 2}, ValueError, "received 2"),
+            ({"tokenizer": lambda text: (["a"], [30])}, ValueError, "ids below 10.*received 30"),
             ({"tokenizer": None}, ValueError, "takes integers"),
             ({"batch_size": 0}, ValueError, "batch_size")):
         given = {"texts": ["the film"], "tokenizer": tokenize, **options}

@@ -137,6 +137,21 @@ def test_what_the_model_was_not_given_is_said():
     assert found[0].words == ("the", "film") and found[1].words == ("bad",)
 
 
+@pytest.mark.parametrize("ask", [
+    lambda model, texts, **given: kx.text.show(kx.saliency(model), texts, **given),
+    kx.text.leave_one_out])
+def test_each_tokenizer_says_what_it_cut(ask):
+    model, _ = summed(length=4)
+    vectorize = layers.TextVectorization(vocabulary=["the", "film"], output_sequence_length=4)
+    for tokenizer, words in ((tokenize, ("the", "film", "the")),
+                             (vectorize, ("the", "film", "the", "dull"))):
+        if tokenizer is vectorize and keras.backend.backend() != "tensorflow":
+            continue
+        with pytest.warns(UserWarning, match="1 of 2 texts"):
+            found = ask(model, ["the film the dull end", "film"], tokenizer=tokenizer, verbose=0)
+        assert found[0].words == words and found[0].cut.endswith("end") and not found[1].cut
+
+
 def test_an_empty_text_has_an_answer_and_no_words():
     model, _ = summed()
     (found,) = kx.text.show(kx.saliency(model), [""], tokenizer=tokenize, verbose=0)
