@@ -96,6 +96,7 @@ OWN = {
     "find_wrong_labels": {"checkpoints"},
     "influence": {"checkpoints", "method", "penalty"}, "concepts": {"found"},
     "craft": {"count", "crops"}, "Concepts": {"concept", "rows"},
+    "tcav": {"examples", "random", "repeats"},
     "sensitivity_n": {"share"}, "infidelity": {"scale"}, "max_sensitivity": {"radius"},
     "pointing_game": {"tolerance"}, "fidelity": {"held_out"},
     "weight_randomization": {"mode", "stages", "weights"}, "label_randomization": {"fit"},
