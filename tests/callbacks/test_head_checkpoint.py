@@ -42,7 +42,7 @@ def test_a_model_without_a_last_layer_is_told_before_training(digits, tmp_path):
     inputs = keras.Input((12, 10, 1))
     flat = keras.layers.Flatten()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(flat) + keras.layers.Dense(2)(flat))
-    model.compile("sgd", "mse")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match="one last layer with weights"):
         model.fit(*digits, verbose=0, callbacks=[kx.callbacks.HeadCheckpointCallback(tmp_path)])
 
