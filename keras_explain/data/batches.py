@@ -12,9 +12,9 @@ def batches(data, y=None, batch_size=128, verbose=0, what="examples"):
     """Go through data once.
 
     Args:
-        data: an array, a list of strings, a dict or list of arrays, a tuple `(x, y)`, or what
-            gives batches as `model.fit` takes them: `tf.data.Dataset`, `keras.utils.PyDataset`,
-            a torch `DataLoader`, a generator. Batches come as they are.
+        data: an array, a sparse matrix of SciPy, a list of strings, a dict or list of them, a
+            tuple `(x, y)`, or what gives batches as `model.fit` takes them: `tf.data.Dataset`,
+            `keras.utils.PyDataset`, a torch `DataLoader`, a generator. Batches come as they are.
         y: labels of arrays; None takes those that come with the data.
         batch_size: rows of a batch, where `data` is arrays.
         verbose, what: see `Progress`.
@@ -40,9 +40,9 @@ def batches(data, y=None, batch_size=128, verbose=0, what="examples"):
         return
     if isinstance(data, tuple) and len(data) in (2, 3) and y is None:
         data, y = data[:2]
-    inputs = tree.map_structure(to_numpy, data)
+    inputs = tree.map_structure(lambda x: x.tocsr() if hasattr(x, "tocsr") else to_numpy(x), data)
     y = None if y is None else to_numpy(y)
-    sizes = {len(x) for x in tree.flatten(inputs)} | (set() if y is None else {len(y)})
+    sizes = {x.shape[0] for x in tree.flatten(inputs)} | (set() if y is None else {len(y)})
     if len(sizes) != 1 or sizes == {0}:
         raise ValueError(
             f"Expected data with as many rows in each array, received lengths {sorted(sizes)}."
@@ -52,10 +52,14 @@ def batches(data, y=None, batch_size=128, verbose=0, what="examples"):
     progress = Progress(count, what, verbose)
     for start in range(0, count, batch_size):
         rows = slice(start, start + batch_size)
-        yield (tree.map_structure(lambda x, rows=rows: x[rows], inputs),
+        yield (tree.map_structure(lambda x, rows=rows: _take(x, rows), inputs),
                None if y is None else y[rows])
         progress.advance(min(batch_size, count - start))
     progress.close()
+
+
+def _take(x, rows):
+    return x[rows].toarray() if hasattr(x, "tocsr") else x[rows]
 
 
 def labeled_batches(data, y=None, batch_size=128, verbose=0, what="examples"):

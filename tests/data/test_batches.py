@@ -48,3 +48,12 @@ def test_progress_counts_rows(capfd, data, shown):
 def test_batch_size_is_checked():
     with pytest.raises(ValueError, match="`batch_size` to be an integer of at least 1"):
         list(batches(np.zeros((5, 2)), batch_size=0))
+
+
+def test_sparse_matrices_become_rows_a_batch_at_a_time():
+    sparse = pytest.importorskip("scipy.sparse")
+    x = np.random.default_rng(0).random((5, 4)) * (np.arange(4) % 2)
+    for kind in (sparse.csr_matrix, sparse.coo_matrix, sparse.csc_array):
+        found = [rows for rows, _ in batches(kind(x), batch_size=2)]
+        assert [len(rows) for rows in found] == [2, 2, 1]
+        np.testing.assert_array_equal(np.concatenate(found), x)
