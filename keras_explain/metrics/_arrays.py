@@ -34,4 +34,10 @@ def check_array(array, spec):
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError("Expected finite inputs, received NaN or infinity. Clean the data first.")
+    if spec.dtype == "string":
+        raise ValueError(
+            f"Expected numbers for metrics that hide parts of {spec.name!r}, received texts."
+            " Explain and measure the model behind its TextVectorization, or use"
+            " `keras_explain.text.leave_one_out`."
+        )
     return array.astype(spec.dtype)

@@ -188,6 +188,14 @@ def _trim(ids):
 def find_words(program, value, texts, inputs, batch_size):
     """Words of texts by the TextVectorization inside the model, and which it cuts."""
     layer, step = find(program, value)
+    mode = layer.get_config()["output_mode"]
+    if mode != "int":
+        raise ValueError(
+            'Expected a TextVectorization with output_mode="int", whose numbers are words at places'
+            f" of the text, received {mode!r}, which counts them. Use"
+            " `keras_explain.text.leave_one_out` or `LimeTextExplainer`, or read the heatmap beside"
+            " the layer's `get_vocabulary()`."
+        )
     to_ids, words, cut = program.with_outputs([step.outputs[0]]), [], []
     for start in range(0, len(texts), batch_size):
         rows = slice(start, start + batch_size)

@@ -143,3 +143,19 @@ def test_errors():
         top_expressions(explained, ["a"])
     with pytest.raises(ValueError, match="received 2 words and 1 ids"):
         top_expressions(explained, ["a"], tokenizer=lambda text: (["a", "b"], [1]))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="models of strings")
+@pytest.mark.parametrize("mode", ["multi_hot", "count", "tf_idf"])
+def test_counts_of_words_have_no_places_in_the_text(mode):
+    texts = ["a moving and honest film", "a dull and lazy film"]
+    bag = keras.layers.TextVectorization(output_mode=mode)
+    bag.adapt(texts)
+    inputs = keras.Input((), dtype="string")
+    model = keras.Model(inputs, keras.layers.Dense(1)(bag(inputs)))
+    with pytest.raises(ValueError, match=f'output_mode="int".*received {mode!r}'):
+        kx.text.top_expressions(kx.saliency(model), ["a moving film"], verbose=0)
+    with pytest.raises(ValueError, match="leave_one_out"):
+        kx.text.show(kx.saliency(model), ["a moving film"], verbose=0)
+    with pytest.raises(ValueError, match="Expected numbers for metrics"):
+        kx.metrics.deletion(kx.saliency(model), np.array(["a moving film"], object), verbose=0)
