@@ -235,3 +235,15 @@ def test_sizes_that_the_model_leaves_free_are_checked_when_there_is_one():
     assert heatmap(explained, np.ones((1, 7, 6, 2), "float32")).shape == (1, 7, 6)
     with pytest.raises(ValueError, match=r"within \(5, 5\).*received \(6, 4\)"):
         explained(np.ones((1, 5, 5, 2), "float32"))
+
+
+def test_lime_is_asked_for_a_region_when_it_explains():
+    labels = np.arange(HEIGHT)[:, None] // 4 * 5 + np.arange(WIDTH) // 4
+    options = {"segments": labels, "baseline": 0.0}
+    target = Region(mask(), 1)
+    found = kx.LimeImageExplainer(by_hand(), **options).explain(
+        picture()[0], target=target, samples=200, verbose=0)
+    before = kx.LimeImageExplainer(kx.lime.Predictor(by_hand(), target=target), **options).explain(
+        picture()[0], samples=200, verbose=0)
+    np.testing.assert_allclose(found.weights, before.weights, atol=1e-6)
+    assert labels[6, 15] == np.argmax(found.weights[0])
