@@ -72,6 +72,13 @@ def _check_images(explainer, wanted, preprocess, image_options):
     """Options of image signatures that are not written are an error."""
     asked = wanted is not None and any("image" in name for name in wanted)
     given = preprocess is not None or bool(image_options)
+    known = ImageSignature.__init__.__kwdefaults__
+    unknown = sorted(set(image_options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Expected `image_options` among {list(known)}, received {unknown}. What turns pixels"
+            " into what the model takes is `preprocess=`."
+        )
     if given and wanted is not None and not asked:
         raise ValueError(
             "Expected `preprocess` and `image_options` only with `explain_image`, which they are"

@@ -232,6 +232,7 @@ def test_other_models_of_one_image(tmp_path, name):
     ("functional", {"class_names": ["one"]}, "name the 4 classes.*received 1 names"),
     ("functional", {"class_names": ["a", "b", "c", "d\ne"]}, "class_names` of one line each"),
     ("functional", {"image_options": {"fit": "pad"}}, "`fit` to be one of"),
+    ("functional", {"image_options": {"preprocess": None}}, "among.*'size'.*is `preprocess=`"),
     ("functional", {"image_options": {"alpha": 2}}, "`alpha` between 0 and 1"),
     ("table", {"preprocess": lambda x: x}, "one image with 1 or 3 channels"),
     ("functional", {"preprocess": lambda x: x, "signatures": ["explain"]},
