@@ -102,6 +102,14 @@ class ExplainedModel(keras.Model):
         return self._watch(lambda x: super(ExplainedModel, self).__call__(x, *args, **kwargs),
                            inputs)
 
+    def __repr__(self):
+        found = [x for x in getattr(self, "layers", ()) if hasattr(x, "question")]
+        if not found:
+            return super().__repr__()
+        layer = getattr(found[0], "layer_path", None)
+        where = "" if layer is None else f", layer {layer!r}"
+        return f"<{type(found[0]).__name__} of {found[0].question.model.name!r}{where}>"
+
     @property
     def explainer(self):
         """The layer that computes the heatmap."""

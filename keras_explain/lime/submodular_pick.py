@@ -30,6 +30,9 @@ class Pick:
     covered: tuple[float, ...]
     table: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"<Pick of {list(self.indices)}, which cover {self.covered[-1]:.0%} of importance>"
+
     def __str__(self) -> str:
         lines = [f"{len(self.indices)} explanations cover {self.covered[-1]:.0%} of importance"]
         for index, explanation, share in zip(

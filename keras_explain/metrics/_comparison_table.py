@@ -122,6 +122,17 @@ class Comparison:
                   " ✓: better than every *baseline*, image by image."]
         return "\n".join(lines)
 
+    def __str__(self) -> str:
+        return self.to_markdown()
+
+    def __repr__(self) -> str:
+        methods = [m for m in self.methods if m not in self.baselines]
+        return (f"<Comparison of {', '.join(methods)} by {', '.join(self.best)} on"
+                f" {len(self.classes)} inputs>")
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
     def figure(self) -> "matplotlib.figure.Figure":
         """Mean and interval of every method, a panel for each metric: a matplotlib Figure."""
         return _comparison_figure.draw(self)

@@ -51,6 +51,10 @@ class Randomization:
     ssim: np.ndarray
     mode: str
 
+    def __repr__(self) -> str:
+        verdict = "passed" if self.passed else "failed"
+        return f"<Randomization, {self.mode}: {verdict}, similarity {self.survives:.2f}>"
+
     @property
     def similarity(self) -> np.ndarray:
         """Mean over the images of the larger of rank correlation and SSIM, for each stage."""
