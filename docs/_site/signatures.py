@@ -29,7 +29,10 @@ def find_modules(module):
 def complete(module):
     if module.filepath.suffix == ".pyi" or module.name == "__main__":
         return
-    space = vars(importlib.import_module(module.path))
+    try:
+        space = vars(importlib.import_module(module.path))
+    except ImportError:  # of a backend that is not installed
+        return
     for name, shown in [*module.functions.items(), *module.classes.items()]:
         found = space.get(name)
         if shown.is_alias or found is None or name.startswith("_"):
